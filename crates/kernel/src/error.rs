@@ -1,0 +1,225 @@
+//! Errors that know nothing of a transport.
+//!
+//! The public text goes to callers; the internal text goes to logs only, and
+//! has no `Display`, so that it cannot leak by accident. HTTP and gRPC each map
+//! an [`Error`] in one file.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// What kind of failure it is; decides the status code of every transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request itself is wrong, whatever the state.
+    InvalidArgument,
+    /// No such thing.
+    NotFound,
+    /// It existed, and was removed for ever.
+    Gone,
+    /// The state forbids it now.
+    Conflict,
+    /// No credential, or one that proves nothing.
+    Unauthenticated,
+    /// A proven caller that may not do this.
+    PermissionDenied,
+    /// A limit is reached.
+    ResourceExhausted,
+    /// A part of the platform does not answer; try again.
+    Unavailable,
+    /// The feature does not exist on this platform.
+    Unimplemented,
+    /// A defect of ours.
+    Internal,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal => $kind:ident,)*) => {
+        /// The machine-readable reason (`google.rpc.ErrorInfo.reason`).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+        impl Reason {
+            /// Every reason, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The code on the wire, upper snake case.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+            /// The kind that every error of this reason has.
+            #[must_use]
+            pub const fn kind(self) -> ErrorKind {
+                match self { $(Self::$name => ErrorKind::$kind,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field has a wrong form or value.
+    InvalidField = "INVALID_FIELD" => InvalidArgument,
+    /// The agent's address is refused by the address policy.
+    InvalidUrl = "INVALID_URL" => InvalidArgument,
+    /// `parent_id` names a workspace below the one that is changed.
+    ParentCycle = "PARENT_CYCLE" => InvalidArgument,
+    /// `parent_id` names no workspace.
+    ParentNotFound = "PARENT_NOT_FOUND" => InvalidArgument,
+    /// No workspace has this id.
+    WorkspaceNotFound = "WORKSPACE_NOT_FOUND" => NotFound,
+    /// The workspace was removed.
+    WorkspaceRemoved = "WORKSPACE_REMOVED" => Gone,
+    /// No live token has this id.
+    TokenNotFound = "TOKEN_NOT_FOUND" => NotFound,
+    /// The workspace has as many live tokens as it may have.
+    TooManyTokens = "TOO_MANY_TOKENS" => ResourceExhausted,
+    /// The workspace has children and the caller did not confirm the cascade.
+    ConfirmationRequired = "CONFIRMATION_REQUIRED" => Conflict,
+    /// The state machine refuses this event in this status.
+    TransitionRefused = "TRANSITION_REFUSED" => Conflict,
+    /// The workspace exists, but has no address to reach it by.
+    NoAddress = "NO_ADDRESS" => Conflict,
+    /// An event with this id exists with other contents.
+    EventConflict = "EVENT_CONFLICT" => Conflict,
+    /// The cursor is older than what is kept.
+    CursorExpired = "CURSOR_EXPIRED" => Gone,
+    /// A credential is needed.
+    MissingCredential = "MISSING_CREDENTIAL" => Unauthenticated,
+    /// The credential proves nothing, or not this.
+    InvalidCredential = "INVALID_CREDENTIAL" => Unauthenticated,
+    /// The credentials changed after the proof was checked; check again.
+    CredentialChanged = "CREDENTIAL_CHANGED" => Unauthenticated,
+    /// The caller id has a reserved prefix.
+    InvalidCallerId = "INVALID_CALLER_ID" => PermissionDenied,
+    /// The caller is known, and may not do this.
+    NotAllowed = "NOT_ALLOWED" => PermissionDenied,
+    /// A bounded queue is full.
+    Overloaded = "OVERLOADED" => Unavailable,
+    /// Postgres does not answer.
+    StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable,
+    /// Another writer won too often in a row.
+    Contention = "CONTENTION" => Unavailable,
+    /// A peer process does not answer.
+    PeerUnavailable = "PEER_UNAVAILABLE" => Unavailable,
+    /// The process is shutting down.
+    Draining = "DRAINING" => Unavailable,
+    /// The feature does not exist on this platform.
+    NotAvailable = "NOT_AVAILABLE" => Unimplemented,
+    /// A defect of ours.
+    Internal = "INTERNAL" => Internal,
+}
+
+impl Reason {
+    /// The reason with this code, if there is one.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+}
+
+/// A failure with a public text and, apart from it, an internal one.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    reason: Reason,
+    public: Cow<'static, str>,
+    internal: Option<String>,
+    field: Option<Cow<'static, str>>,
+    retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// An error with the text that callers may read.
+    #[must_use]
+    pub fn new(reason: Reason, public: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            reason,
+            public: public.into(),
+            internal: None,
+            field: None,
+            retry_after: None,
+        }))
+    }
+    /// A wrong field: its name, and what is wrong with it.
+    #[must_use]
+    pub fn field(name: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new(Reason::InvalidField, problem);
+        error.0.field = Some(name.into());
+        error
+    }
+    /// The error every lost database gives (promise P9).
+    #[must_use]
+    pub fn store_unavailable(internal: impl fmt::Display) -> Self {
+        Self::new(Reason::StoreUnavailable, "platform datastore unavailable — retry shortly")
+            .with_internal(internal)
+            .with_retry_after(Duration::from_secs(1))
+    }
+    /// A defect of ours; callers learn nothing but that.
+    #[must_use]
+    pub fn internal(internal: impl fmt::Display) -> Self {
+        Self::new(Reason::Internal, "internal error").with_internal(internal)
+    }
+    /// Adds the text for logs.
+    #[must_use]
+    pub fn with_internal(mut self, internal: impl fmt::Display) -> Self {
+        self.0.internal = Some(internal.to_string());
+        self
+    }
+    /// Adds when it is worth trying again.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+    /// The machine-readable reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+    /// The kind, from the reason.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.reason.kind()
+    }
+    /// The text for callers.
+    #[must_use]
+    pub fn public(&self) -> &str {
+        &self.0.public
+    }
+    /// The text for logs.
+    #[must_use]
+    pub fn internal_text(&self) -> Option<&str> {
+        self.0.internal.as_deref()
+    }
+    /// The wrong field's name, if one is to blame.
+    #[must_use]
+    pub fn field_name(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+    /// When to try again, for `Retry-After` and `google.rpc.RetryInfo`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("reason", &self.0.reason.code())
+            .field("public", &self.0.public)
+            .field("internal", &self.0.internal)
+            .field("field", &self.0.field)
+            .finish()
+    }
+}
+
+/// Shows the public text only.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.public)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,25 @@
+//! The rules of Candor, without any I/O.
+//!
+//! Everything that decides lives here: which status a workspace has
+//! ([`decide`]), who a caller is ([`caller::Caller`]), when a lease ends
+//! ([`lease`]). Services persist what the kernel decides; they never decide.
+
+pub mod beat;
+pub mod caller;
+pub mod causes;
+pub mod decision;
+pub mod error;
+pub mod id;
+pub mod lease;
+pub mod rules;
+pub mod status;
+pub mod token;
+
+pub use beat::{Beat, BeatForm, RuntimeMetadata};
+pub use caller::{AuthMethod, Caller, WorkspaceCaller};
+pub use causes::{Cause, CauseKind, Causes};
+pub use decision::{decide, Decision, Occurrence, Outcome, StructureEvent, WorkspaceState};
+pub use error::{Error, ErrorKind, Reason};
+pub use id::{AuthVersion, Epoch, EventId, StateVersion, TokenId, WorkspaceId};
+pub use rules::RuleId;
+pub use status::{RuntimeState, Status};
