@@ -35,7 +35,10 @@ impl RuntimeMetadata {
     /// True if the runtime judges its own error rate (rule R5's exception).
     #[must_use]
     pub fn owns_status(&self) -> bool {
-        self.capabilities.get("status_mgmt").copied().unwrap_or(false)
+        self.capabilities
+            .get("status_mgmt")
+            .copied()
+            .unwrap_or(false)
     }
 }
 

@@ -62,12 +62,20 @@ impl Causes {
     pub fn contains(&self, kind: CauseKind) -> bool {
         self.0.contains_key(&kind)
     }
+    /// The cause of this kind, if it stands.
+    #[must_use]
+    pub fn get(&self, kind: CauseKind) -> Option<&Cause> {
+        self.0.get(&kind)
+    }
     /// Adds a cause, or renews its evidence; the first-seen time stays.
     pub fn insert(&mut self, kind: CauseKind, evidence: &str, now: DateTime<Utc>) {
         self.0
             .entry(kind)
             .and_modify(|cause| evidence.clone_into(&mut cause.evidence))
-            .or_insert_with(|| Cause { since: now, evidence: evidence.to_owned() });
+            .or_insert_with(|| Cause {
+                since: now,
+                evidence: evidence.to_owned(),
+            });
     }
     /// Removes a cause; true if it stood.
     pub fn remove(&mut self, kind: CauseKind) -> bool {

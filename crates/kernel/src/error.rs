@@ -112,7 +112,10 @@ impl Reason {
     /// The reason with this code, if there is one.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
     }
 }
 
@@ -143,7 +146,10 @@ impl Error {
     }
     /// A wrong field: its name, and what is wrong with it.
     #[must_use]
-    pub fn field(name: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
+    pub fn field(
+        name: impl Into<Cow<'static, str>>,
+        problem: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let mut error = Self::new(Reason::InvalidField, problem);
         error.0.field = Some(name.into());
         error
@@ -151,9 +157,12 @@ impl Error {
     /// The error every lost database gives (promise P9).
     #[must_use]
     pub fn store_unavailable(internal: impl fmt::Display) -> Self {
-        Self::new(Reason::StoreUnavailable, "platform datastore unavailable — retry shortly")
-            .with_internal(internal)
-            .with_retry_after(Duration::from_secs(1))
+        Self::new(
+            Reason::StoreUnavailable,
+            "platform datastore unavailable — retry shortly",
+        )
+        .with_internal(internal)
+        .with_retry_after(Duration::from_secs(1))
     }
     /// A defect of ours; callers learn nothing but that.
     #[must_use]

@@ -112,12 +112,16 @@ counter!(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
     #[test]
     fn accepts_the_forms_the_legacy_platform_accepts() {
         let plain: WorkspaceId = "00000000-0000-4000-8000-0000000000aa".parse().unwrap();
-        for form in ["{00000000-0000-4000-8000-0000000000aa}", "000000000000400080000000000000aa"] {
+        for form in [
+            "{00000000-0000-4000-8000-0000000000aa}",
+            "000000000000400080000000000000aa",
+        ] {
             assert_eq!(form.parse::<WorkspaceId>().unwrap(), plain);
         }
         for bad in ["nope", "", "urn:uuid:00000000-0000-4000-8000-0000000000aa"] {

@@ -4,6 +4,7 @@
 //! ([`decide`]), who a caller is ([`caller::Caller`]), when a lease ends
 //! ([`lease`]). Services persist what the kernel decides; they never decide.
 
+pub mod access;
 pub mod beat;
 pub mod caller;
 pub mod causes;
@@ -18,7 +19,10 @@ pub mod token;
 pub use beat::{Beat, BeatForm, RuntimeMetadata};
 pub use caller::{AuthMethod, Caller, WorkspaceCaller};
 pub use causes::{Cause, CauseKind, Causes};
-pub use decision::{decide, Decision, Occurrence, Outcome, StructureEvent, WorkspaceState};
+pub use decision::{
+    Creation, CreationKind, Decision, EventType, Occurrence, Outcome, Profile, StructureEvent,
+    VitalsWrite, WorkspaceState, beat_writes, decide, is_full,
+};
 pub use error::{Error, ErrorKind, Reason};
 pub use id::{AuthVersion, Epoch, EventId, StateVersion, TokenId, WorkspaceId};
 pub use rules::RuleId;

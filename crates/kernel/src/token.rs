@@ -1,8 +1,8 @@
 //! Workspace tokens: format, hash, kinds and states (design: section 4;
 //! format and hash are the legacy platform's, contract/auth.md).
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
