@@ -97,9 +97,6 @@ impl Decision {
             outcome,
         }
     }
-    fn steady() -> Self {
-        Self::without_effect(RuleId::Steady, Outcome::Applied)
-    }
     fn refused(rule: RuleId, reason: Reason, text: &'static str) -> Self {
         Self::without_effect(rule, Outcome::Refused(Error::new(reason, text)))
     }

@@ -100,7 +100,7 @@ pub enum Target {
 /// One row of the status table.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Its id; R16 has several rows.
+    /// Its id; some rules have several rows.
     pub rule: RuleId,
     /// The statuses it applies in; empty for a workspace that does not exist
     /// yet.

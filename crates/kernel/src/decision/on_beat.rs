@@ -29,7 +29,7 @@ pub(super) fn beat(
     }
     let from = draft.from();
     if matches!(from, Status::Provisioning | Status::Failed) && !draft.before.is_led_by(caller) {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     let full = is_full(draft.before, beat);
     draft.after.follow(caller);

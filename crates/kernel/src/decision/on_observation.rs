@@ -1,7 +1,7 @@
 //! Rules R8 to R11, and R16's second half: what Candor or a backend saw.
 //!
 //! An observation that no longer fits the status is too late and changes
-//! nothing; it is no error.
+//! no status; it is no error.
 
 use chrono::{DateTime, Utc};
 
@@ -16,7 +16,7 @@ use crate::status::Status;
 pub(super) fn unresponsive(mut draft: Draft<'_>, evidence: &str, now: DateTime<Utc>) -> Decision {
     let from = draft.from();
     if !from.is_alive() {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     draft
         .after
@@ -33,7 +33,7 @@ pub(super) fn unresponsive(mut draft: Draft<'_>, evidence: &str, now: DateTime<U
 /// R9.
 pub(super) fn answered(mut draft: Draft<'_>) -> Decision {
     if draft.from() != Status::Degraded || !draft.after.causes.remove(CauseKind::Unresponsive) {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     draft.after.status = draft.after.alive_status();
     if draft.after.status == Status::Online {
@@ -45,7 +45,7 @@ pub(super) fn answered(mut draft: Draft<'_>) -> Decision {
 /// R10; the causes are kept, so that a beat brings it back as it was.
 pub(super) fn lost(draft: Draft<'_>) -> Decision {
     if !draft.from().is_alive() {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     draft.go(
         RuleId::R10,
@@ -58,7 +58,7 @@ pub(super) fn lost(draft: Draft<'_>) -> Decision {
 /// R11.
 pub(super) fn not_started(draft: Draft<'_>, payload: String) -> Decision {
     if draft.from() != Status::Provisioning {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     draft.go(
         RuleId::R11,
@@ -71,7 +71,7 @@ pub(super) fn not_started(draft: Draft<'_>, payload: String) -> Decision {
 /// R16: the backend stopped it.
 pub(super) fn hibernated(draft: Draft<'_>, name: &str, tier: i32) -> Decision {
     if draft.from() != Status::Hibernating {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     let payload = payload::name_and_tier(name, tier);
     draft.go(
@@ -86,7 +86,7 @@ pub(super) fn hibernated(draft: Draft<'_>, name: &str, tier: i32) -> Decision {
 /// stands keeps it degraded, as everywhere.
 pub(super) fn not_hibernated(draft: Draft<'_>) -> Decision {
     if draft.from() != Status::Hibernating {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     if draft.after.causes.is_empty() {
         return draft.go(

@@ -18,7 +18,7 @@ pub(super) fn registered(
     }
     let from = draft.from();
     if matches!(from, Status::Provisioning | Status::Failed) && !draft.before.is_led_by(caller) {
-        return Decision::steady();
+        return draft.finish(RuleId::Steady);
     }
     draft.after.begin_incarnation();
     draft.after.follow(caller);

@@ -15,6 +15,16 @@ Generated from `crates/kernel/src/rules/table.rs`; a test compares. To regenerat
 A workspace is *alive* as long as its lease counts. Alive with no cause is `online`, alive with causes is
 `degraded`. One pure function decides (`candor_kernel::decide`); its decision is persisted by compare-and-set
 together with its events. Rule ids appear in logs and in `candor explain`.
+
+* **Fence**: a beat or a register leads out of `provisioning` and `failed` only if its caller carries the fence epoch,
+  or no epoch where nothing was ever provisioned. Callers below the fence are stale: answered, without any effect.
+* **Full and partial beats**: a typed beat is full iff `error_rate` and `uptime_seconds` are both present. A legacy beat is
+  partial iff `uptime_seconds` is present and 0, `runtime_state` and `runtime_metadata` are absent, and a full beat with
+  an uptime above 0 was already seen from this instance. A partial beat may add a cause and never removes one.
+* **Incarnation**: a full beat whose uptime is lower than the last one drops self-reported causes before it is weighed.
+* **Set by hand**: a row that somebody set to `degraded` without a cause carries cause `unknown`, which only R1 and R6
+  clear; one that somebody set to `online` drops the causes that were left.
+* **Events**: at most one for each change (creation: two), in the transaction of the change.
 ";
 
 /// The whole document.
@@ -33,7 +43,7 @@ pub fn state_machine_markdown() -> String {
     for row in TABLE {
         rule(&mut text, row);
     }
-    text.push_str("\n## Diagram\n\nRules that lead back to the same status are left out; `removed` is reached from everywhere.\n\n");
+    text.push_str("\n## Diagram\n\nRules that lead back to the same status are left out.\n\n");
     text.push_str("```mermaid\nstateDiagram-v2\n");
     for ((from, to), rules) in edges() {
         line(

@@ -18,11 +18,30 @@ const NOT_STOPPED: &[Status] = &[
     Offline,
     Failed,
 ];
+const NOT_ONLINE: &[Status] = &[Provisioning, AwaitingAgent, Degraded, Offline, Failed];
 const NOT_REMOVED: &[Status] = &[
     Provisioning,
     AwaitingAgent,
     Online,
     Degraded,
+    Offline,
+    Failed,
+    Paused,
+    Hibernating,
+    Hibernated,
+];
+const NOT_ASLEEP: &[Status] = &[
+    Provisioning,
+    AwaitingAgent,
+    Online,
+    Degraded,
+    Offline,
+    Failed,
+    Hibernating,
+];
+const NOT_ALIVE: &[Status] = &[
+    Provisioning,
+    AwaitingAgent,
     Offline,
     Failed,
     Paused,
@@ -45,10 +64,15 @@ const TO_ALIVE: Target = Target::OneOf(ALIVE);
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
     Row {
-        rule: RuleId::R1, from: NOT_STOPPED, on: "register, not stale", to: TO_ALIVE,
+        rule: RuleId::R1, from: &[Online], on: "register, not stale", to: Target::OneOf(&[Online]),
+        effect: "begins an incarnation", events: &[Event::WorkspaceOnline],
+        payload: "`{agent_card,url}`: the address or the card may be new",
+    },
+    Row {
+        rule: RuleId::R1, from: NOT_ONLINE, on: "register, not stale", to: TO_ALIVE,
         effect: "begins an incarnation: self-reported causes cleared, `unresponsive` kept; online if none is left, else degraded",
         events: &[Event::WorkspaceOnline, Event::WorkspaceDegraded],
-        payload: "`{agent_card,url}` whenever online; as R8 when degraded and it was neither",
+        payload: "`{agent_card,url}` when online; as R8 when degraded and it was not",
     },
     Row {
         rule: RuleId::R1b, from: STOPPED, on: "register, not stale", to: Target::Unchanged,
@@ -109,12 +133,12 @@ pub const TABLE: &[Row] = &[
         payload: "`{name,runtime,tier}`, then `{error}`, or `{external:true,name}`",
     },
     Row {
-        rule: RuleId::R13, from: NOT_STOPPED, on: "restart (external: refused)", to: Target::OneOf(&[Provisioning]),
+        rule: RuleId::R13, from: NOT_STOPPED, on: "restart, not external, a backend runs it", to: Target::OneOf(&[Provisioning]),
         effect: "fence raised, causes cleared", events: &[Event::WorkspaceProvisioning],
         payload: "`{name,runtime,tier}`",
     },
     Row {
-        rule: RuleId::R13, from: &[Hibernating], on: "restart", to: Target::Unchanged,
+        rule: RuleId::R13, from: NOT_ASLEEP, on: "restart of an external one, without a backend, or while hibernating", to: Target::Unchanged,
         effect: "refused", events: &[], payload: "",
     },
     Row {
@@ -122,13 +146,25 @@ pub const TABLE: &[Row] = &[
         effect: "", events: &[Event::WorkspacePaused], payload: "`{name}`",
     },
     Row {
+        rule: RuleId::R14, from: &[Paused, Hibernating], on: "pause", to: Target::Unchanged,
+        effect: "refused", events: &[], payload: "",
+    },
+    Row {
         rule: RuleId::R15, from: &[Paused, Hibernated], on: "resume, wake, restart", to: Target::OneOf(&[Provisioning, AwaitingAgent]),
         effect: "provisioning with the fence raised; external, or no backend runs it: awaiting_agent, causes kept",
         events: &[Event::WorkspaceProvisioning], payload: "`{name,runtime,tier}`",
     },
     Row {
+        rule: RuleId::R15, from: NOT_ASLEEP, on: "resume", to: Target::Unchanged,
+        effect: "refused", events: &[], payload: "",
+    },
+    Row {
         rule: RuleId::R16, from: ALIVE, on: "hibernate", to: Target::OneOf(&[Hibernating]),
         effect: "told when it is done", events: &[], payload: "",
+    },
+    Row {
+        rule: RuleId::R16, from: NOT_ALIVE, on: "hibernate", to: Target::Unchanged,
+        effect: "refused", events: &[], payload: "",
     },
     Row {
         rule: RuleId::R16, from: &[Hibernating], on: "stopped", to: Target::OneOf(&[Hibernated]),
