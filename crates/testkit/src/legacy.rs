@@ -1,0 +1,186 @@
+//! What a real legacy agent sent in six seconds of its life, sent again.
+//!
+//! The recording has the codes that the contract prescribes; this module adds
+//! the bodies and, after each beat, the status that everybody must see.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Call, Client, ClientError};
+use crate::replay::Variables;
+use crate::replay::line::{DataError, parse};
+
+/// One recorded request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LegacyLine {
+    /// Its number.
+    pub n: u32,
+    method: String,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, String>,
+    body: String,
+    status: u16,
+}
+
+/// The lines that need a later step: the relay's calls (32, 35, 43), the
+/// activity log's (33, 37, 44), what the delegation left (36), memories (39).
+const LATER: [u32; 8] = [32, 33, 35, 36, 37, 39, 43, 44];
+
+/// The recording, in order.
+///
+/// # Errors
+/// [`DataError`] when the file in this crate is damaged.
+pub fn python_runtime() -> Result<Vec<LegacyLine>, DataError> {
+    parse(
+        "legacy-http.jsonl",
+        include_str!("../data/legacy-http.jsonl"),
+    )
+}
+
+/// True for the lines whose routes exist.
+#[must_use]
+pub fn is_served(line: &LegacyLine) -> bool {
+    !LATER.contains(&line.n)
+}
+
+/// Sends every served line, and answers all differences, for people.
+///
+/// # Errors
+/// [`ClientError`] when there is no answer at all.
+pub async fn replay(http: SocketAddr, lines: &[LegacyLine]) -> Result<Vec<String>, ClientError> {
+    let mut client = Client::new(http);
+    let mut variables = Variables::default();
+    let mut differences = Vec::new();
+    for line in lines.iter().filter(|line| is_served(line)) {
+        let answer = client.send(line.call(&variables)).await?;
+        learn(line.n, &answer, &mut variables);
+        differences.extend(line.compare(&answer, &variables));
+        if let Some(wanted) = status_after(line.n) {
+            let target = variables.fill("/workspaces/{{WORKSPACE}}");
+            let seen = client.send(Call::get(target)).await?.json();
+            if seen["status"] != wanted {
+                let seen = &seen["status"];
+                differences.push(format!("after n={}: status {seen}, not {wanted}", line.n));
+            }
+        }
+    }
+    Ok(differences)
+}
+
+/// The first two lines create the workspaces, the third earns the token.
+fn learn(n: u32, answer: &Answer, variables: &mut Variables) {
+    match n {
+        1 => variables.save("WORKSPACE", "id", &answer.json()),
+        2 => variables.save("PEER", "id", &answer.json()),
+        3 => variables.save("TOKEN", "auth_token", &answer.json()),
+        _ => {}
+    }
+}
+
+/// What GET /workspaces/:id shows once line `n` was answered.
+fn status_after(n: u32) -> Option<&'static str> {
+    match n {
+        3..=9 => Some("online"),
+        10..=11 => Some("degraded"),
+        12..=13 => Some("online"),
+        14..=23 => Some("degraded"),
+        24.. => Some("online"),
+        _ => None,
+    }
+}
+
+// === impl LegacyLine ===
+
+impl LegacyLine {
+    fn call(&self, variables: &Variables) -> Call {
+        let mut target = variables.fill(&self.path);
+        if !self.query.is_empty() {
+            target = format!("{target}?{}", variables.fill(&self.query));
+        }
+        let method = self.method.parse().unwrap_or(http::Method::GET);
+        let mut call = Call::new(method, target);
+        for (name, value) in &self.headers {
+            call = call.header(name, variables.fill(value));
+        }
+        if self.body.is_empty() {
+            return call;
+        }
+        call.body(variables.fill(&self.body))
+    }
+
+    fn compare(&self, answer: &Answer, variables: &Variables) -> Vec<String> {
+        let mut found = Vec::new();
+        let place = format!("n={} {} {}", self.n, self.method, self.path);
+        if answer.status != self.status {
+            let (got, wanted) = (answer.status, self.status);
+            found.push(format!("{place}: {got}, not {wanted}: {}", answer.text()));
+            return found;
+        }
+        let got = serde_json::from_str(&variables.normalise(&answer.text()));
+        let got: Value = got.unwrap_or(Value::Null);
+        let wanted = self.body_wanted();
+        if !contains(&got, &wanted) {
+            found.push(format!("{place}: {got} lacks {wanted}"));
+        }
+        found
+    }
+
+    /// The body that the contract prescribes for this line.
+    fn body_wanted(&self) -> Value {
+        match (self.n, self.path.as_str()) {
+            (1, _) => json!({"awareness_namespace": "workspace:{{WORKSPACE}}",
+                "id": "{{WORKSPACE}}", "status": "provisioning", "workspace_access": "none"}),
+            (2, _) => json!({"external": true, "id": "{{PEER}}", "status": "online"}),
+            (3, _) => json!({"auth_token": "{{TOKEN}}", "status": "registered"}),
+            (28 | 38, _) => json!([{"active_tasks": 0, "agent_card": null, "id": "{{PEER}}",
+                "name": "peer", "parent_id": null, "role": null, "status": "online", "tier": 1,
+                "url": "http://localhost:8002"}]),
+            (30, _) => json!({"id": "{{PEER}}", "name": "peer", "url": "http://localhost:8002"}),
+            (42, _) => json!({"id": "{{WORKSPACE}}", "name": "capture", "tier": 1, "role": null,
+                "parent_id": null, "status": "online", "url": "http://localhost:8001",
+                "active_tasks": 1, "uptime_seconds": 4, "last_error_rate": 0,
+                "runtime": "langgraph", "max_concurrent_tasks": 1, "collapsed": false}),
+            (_, "/registry/heartbeat") => json!({"status": "ok"}),
+            _ => json!([]),
+        }
+    }
+}
+
+/// Is every member of `wanted` in `got`, with lists of equal length?
+fn contains(got: &Value, wanted: &Value) -> bool {
+    match (got, wanted) {
+        (Value::Object(got), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, value)| got.get(name).is_some_and(|got| contains(got, value))),
+        (Value::Array(got), Value::Array(wanted)) => {
+            got.len() == wanted.len() && got.iter().zip(wanted).all(|(g, w)| contains(g, w))
+        }
+        _ => got == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_recording_is_whole_and_most_of_it_is_served() {
+        let lines = python_runtime().unwrap();
+        let numbers: Vec<u32> = lines.iter().map(|line| line.n).collect();
+        assert_eq!(numbers, (1..=46).collect::<Vec<u32>>());
+        assert_eq!(lines.iter().filter(|line| is_served(line)).count(), 38);
+    }
+
+    #[test]
+    fn a_body_may_have_more_but_never_less() {
+        let got = json!({"status": "ok", "epoch": 0});
+        assert!(contains(&got, &json!({"status": "ok"})));
+        assert!(!contains(&got, &json!({"status": "ok", "x": 1})));
+        assert!(!contains(&json!([1, 2]), &json!([1])));
+    }
+}
