@@ -53,7 +53,7 @@ fn four_words_mean_healthy() {
 
 #[test]
 fn causes_keep_their_first_time_and_their_stored_form() {
-    let at = |seconds| DateTime::<Utc>::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+    let at = |seconds: i64| DateTime::<Utc>::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
     let mut causes = Causes::default();
     causes.insert(CauseKind::Wedged, "first", at(0));
     causes.insert(CauseKind::Wedged, "second", at(9));
