@@ -1,1 +1,11 @@
+//! How a Candor process runs: typed configuration, telemetry, the admin and the
+//! gRPC server, drain, the Postgres pool, migrations, and the private Postgres.
+//!
+//! Every binary is the same few steps: parse [`config`], start [`telemetry`],
+//! open the [`pool`] (after [`postgres`] and [`migrate`] where asked), serve
+//! [`grpc`] and [`admin`], and leave through [`drain`].
 
+pub mod data_dir;
+pub mod migrate;
+pub mod pool;
+pub mod postgres;
