@@ -67,6 +67,16 @@ pub async fn replay(http: SocketAddr, lines: &[LegacyLine]) -> Result<Vec<String
                 differences.push(format!("after n={}: status {seen}, not {wanted}", line.n));
             }
         }
+        if let Some((member, wanted)) = listed_after(line.n) {
+            let all = client.send(Call::get("/workspaces")).await?.json();
+            let seen = of_capture(&all, &variables).map(|workspace| &workspace[member]);
+            if seen != Some(&wanted) {
+                let n = line.n;
+                differences.push(format!(
+                    "after n={n}: list has {member} {seen:?}, not {wanted}"
+                ));
+            }
+        }
     }
     Ok(differences)
 }
@@ -91,6 +101,28 @@ fn status_after(n: u32) -> Option<&'static str> {
         24.. => Some("online"),
         _ => None,
     }
+}
+
+/// What only the list shows, after the lines that change it.
+fn listed_after(n: u32) -> Option<(&'static str, Value)> {
+    match n {
+        10 => Some(("last_sample_error", json!("HTTP 500 from model"))),
+        14 => Some(("last_sample_error", json!(WEDGE))),
+        // A partial beat changes the task, and takes no evidence away.
+        18 => Some(("current_task", json!("partial beat task"))),
+        19 => Some(("last_sample_error", json!(WEDGE))),
+        34 => Some(("current_task", json!("summary text"))),
+        _ => None,
+    }
+}
+
+const WEDGE: &str = "claude_agent_sdk wedge: Exception: Control request timeout: initialize \
+    — restart workspace to recover";
+
+fn of_capture<'a>(all: &'a Value, variables: &Variables) -> Option<&'a Value> {
+    let id = variables.get("WORKSPACE");
+    let mut workspaces = all.as_array()?.iter();
+    workspaces.find(|workspace| workspace["id"].as_str() == id)
 }
 
 // === impl LegacyLine ===

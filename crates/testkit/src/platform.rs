@@ -13,12 +13,15 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::process::{Process, StartError};
 use crate::wait::wait_until;
 
 /// How long a start may take; a first start makes a Postgres cluster.
 const READY: Duration = Duration::from_secs(60);
+/// How long a gRPC call, or the start of a stream, may take.
+const CALL: Duration = Duration::from_secs(30);
 /// The key that separate processes of one test share.
 const IDENTITY_KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -165,6 +168,18 @@ impl Platform {
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
         self.listener("grpc")
+    }
+
+    /// A channel to the gRPC listener; every call on it has a deadline.
+    ///
+    /// # Errors
+    /// [`tonic::transport::Error`] when it does not accept.
+    pub async fn channel(&self) -> Result<Channel, tonic::transport::Error> {
+        Endpoint::new(format!("http://{}", self.grpc()))?
+            .connect_timeout(CALL)
+            .timeout(CALL)
+            .connect()
+            .await
     }
 
     /// The address of health and metrics.

@@ -238,6 +238,19 @@ pub async fn count(url: &str, query: &str) -> Result<i64, sqlx::Error> {
     row.try_get(0)
 }
 
+/// One text out of a database, for checks; empty when it is NULL.
+///
+/// # Errors
+/// [`sqlx::Error`].
+pub async fn text(url: &str, query: &str) -> Result<String, sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    let row = sqlx::query(AssertSqlSafe(query.to_owned()))
+        .fetch_one(&mut connection)
+        .await?;
+    connection.close().await?;
+    Ok(row.try_get::<Option<String>, _>(0)?.unwrap_or_default())
+}
+
 /// Runs statements in a database: puts rows into states that no route reaches.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Real programs as children: ready by their JSON line, killed on drop.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -17,7 +18,7 @@ const KEPT_LINES: usize = 4_000;
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// A program did not become ready.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum StartError {
     /// It cannot be executed at all.
     #[error("{name}: cannot be started: {source}")]
@@ -50,6 +51,15 @@ pub struct Process {
 
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<VecDeque<String>>>);
+
+// === impl StartError ===
+
+/// As `Display`: tests that unwrap show the program's output line by line.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 // === impl Process ===
 
