@@ -6,6 +6,8 @@
 //! [`grpc`] and [`admin`], and leave through [`drain`].
 
 pub mod data_dir;
+pub mod grpc;
 pub mod migrate;
 pub mod pool;
 pub mod postgres;
+pub mod telemetry;

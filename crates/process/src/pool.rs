@@ -147,6 +147,9 @@ pub fn store_error(error: sqlx::Error) -> Error {
         )
         .with_internal(error)
         .with_retry_after(Duration::from_secs(1))
+    } else if sql_state(&error).is_some_and(|code| code.starts_with("22")) {
+        // Class 22, data exceptions: the caller's value, not our defect.
+        Error::new(Reason::InvalidField, "a value cannot be stored").with_internal(error)
     } else {
         Error::internal(error)
     }

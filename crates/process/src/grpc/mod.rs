@@ -1,0 +1,10 @@
+//! The gRPC server of a process: limits, health, reflection, graceful end; and
+//! the one place where an error becomes a gRPC status and back.
+
+mod server;
+mod status;
+mod trace;
+
+pub use server::{GrpcError, GrpcLimits, GrpcServer, MESSAGE_LIMIT};
+pub use status::{from_status, to_status};
+pub use trace::{InjectTrace, InjectTraceLayer, ServerTrace, ServerTraceLayer};
