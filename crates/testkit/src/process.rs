@@ -215,3 +215,50 @@ impl Output {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn is_ready_by_its_json_line_and_gone_after_kill9() {
+        let script = r#"echo starting; echo '{"ready":true,"http":"h:1"}'; read forever; sleep 60"#;
+        let within = Duration::from_secs(10);
+        let mut process = Process::start("sh", shell(script), within).await.unwrap();
+        assert_eq!(process.announced("http"), "h:1");
+        assert!(process.is_running());
+        process.kill9();
+        assert!(!process.is_running());
+        assert!(process.output().contains("starting"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_early_is_reported_with_its_words() {
+        let within = Duration::from_secs(10);
+        let failed = Process::start("sh", shell("echo no port >&2; exit 3"), within).await;
+        let words = failed.unwrap_err().to_string();
+        assert!(words.contains("not ready"), "{words}");
+    }
+
+    #[tokio::test]
+    async fn a_drained_process_ends_by_itself_and_a_deaf_one_is_killed() {
+        let within = Duration::from_secs(10);
+        let polite = r#"trap 'exit 0' TERM; echo '{"ready":true}'; while :; do sleep 0.05; done"#;
+        let mut process = Process::start("sh", shell(polite), within).await.unwrap();
+        assert_eq!(
+            process.stop(within).and_then(|status| status.code()),
+            Some(0)
+        );
+        let deaf = r#"trap '' TERM; echo '{"ready":true}'; while :; do sleep 0.05; done"#;
+        let mut process = Process::start("sh", shell(deaf), within).await.unwrap();
+        let status = process.stop(Duration::from_millis(200));
+        assert_eq!(status.and_then(|status| status.code()), None);
+    }
+}

@@ -288,3 +288,7 @@ fn multiset(text: &str) -> Option<Vec<String>> {
     items.sort();
     Some(items)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
