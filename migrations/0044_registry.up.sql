@@ -55,9 +55,9 @@ CREATE TABLE registry.workspace_vitals (
     fence_epoch bigint NOT NULL DEFAULT 0,
     monthly_spend bigint NOT NULL DEFAULT 0,
     last_error_rate double precision NOT NULL DEFAULT 0,
-    expect_quiet_until timestamptz,
     last_heartbeat_at timestamptz,
-    -- The right to be called alive; none for a workspace that never beat.
+    -- The right to be called alive; none for a workspace that never beat. It only
+    -- rises: announced silence extends it, a later beat does not shorten it.
     lease_until timestamptz,
     uptime_seconds integer NOT NULL DEFAULT 0,
     -- The last uptime that a full beat really carried; tells a new incarnation.

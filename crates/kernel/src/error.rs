@@ -130,6 +130,7 @@ struct Inner {
     internal: Option<String>,
     field: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
+    facts: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Error {
@@ -142,6 +143,7 @@ impl Error {
             internal: None,
             field: None,
             retry_after: None,
+            facts: Vec::new(),
         }))
     }
     /// A wrong field: its name, and what is wrong with it.
@@ -180,6 +182,22 @@ impl Error {
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
+    }
+    /// Adds a public fact that clients may act on, for instance the status
+    /// (`google.rpc.ErrorInfo.metadata`).
+    #[must_use]
+    pub fn with_fact(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.0.facts.push((name.into(), value.into()));
+        self
+    }
+    /// The public facts beside the text.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.facts.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+    }
+    /// The value of a public fact.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.facts().find_map(|(known, value)| (known == name).then_some(value))
     }
     /// The machine-readable reason.
     #[must_use]

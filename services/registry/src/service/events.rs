@@ -1,0 +1,194 @@
+//! The event log: list, follow, append, and events that are not stored.
+
+use std::sync::Arc;
+
+use candor_events::{Envelope, Notice, Subscription};
+use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_process::grpc::to_status;
+use candor_proto::registry::v1 as pb;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{checks, Call, Reply};
+use crate::app::App;
+use crate::store::events::{self, Appended};
+use crate::store::Store;
+use crate::wire;
+
+/// Events listed, at most (contract/activity.md).
+const MOST_LISTED: i64 = 100;
+/// Events read from the table in one go.
+const PAGE: i64 = 500;
+/// Events a slow watcher may be behind in memory; the table keeps the rest.
+const BUFFER: usize = 256;
+
+pub(super) async fn list(
+    app: Arc<App>,
+    call: Call,
+    request: pb::ListEventsRequest,
+) -> Result<pb::ListEventsResponse, Error> {
+    checks::operator(&call)?;
+    let workspace =
+        request.workspace_id.as_deref().map(|id| wire::workspace_id("workspace_id", id)).transpose()?;
+    let limit = match request.limit {
+        limit if limit <= 0 => MOST_LISTED,
+        limit => i64::from(limit).min(MOST_LISTED),
+    };
+    let mut connection = app.connection().await?;
+    let rows = events::newest(&mut connection, workspace, limit).await?;
+    Ok(pb::ListEventsResponse { events: rows.into_iter().map(wire::event).collect() })
+}
+
+/// Stored events from a cursor on, then live. Ends when the watcher goes, or is
+/// told `STORE_UNAVAILABLE` and may resume from its last `seq`.
+pub(super) async fn watch(
+    app: Arc<App>,
+    call: Call,
+    request: pb::WatchEventsRequest,
+) -> Result<Reply<pb::Event>, Error> {
+    let only: Option<WorkspaceId> =
+        request.workspace_id.as_deref().map(|id| wire::workspace_id("workspace_id", id)).transpose()?;
+    match only {
+        Some(id) => checks::self_or_operator(&call, id)?,
+        None => checks::operator(&call)?,
+    }
+    // Subscribed before the cursor is read: nothing falls between the two.
+    let subscription = app.bus.subscribe();
+    let cursor = match request.since_seq {
+        Some(seq) => seq.max(0),
+        None => events::last_seq(&mut *app.connection().await?).await?,
+    };
+    let (out, stream) = mpsc::channel(BUFFER);
+    let watcher = Watcher { app, only, cursor, transient: request.include_transient, out };
+    tokio::spawn(watcher.run(subscription));
+    Ok(Box::pin(ReceiverStream::new(stream)))
+}
+
+struct Watcher {
+    app: Arc<App>,
+    only: Option<WorkspaceId>,
+    cursor: i64,
+    transient: bool,
+    out: mpsc::Sender<Result<pb::Event, Status>>,
+}
+
+impl Watcher {
+    async fn run(mut self, mut subscription: Subscription) {
+        loop {
+            if let Err(error) = self.drain().await {
+                let _ = self.out.send(Err(to_status(&error))).await;
+                return;
+            }
+            let notice = tokio::select! {
+                notice = subscription.next() => notice,
+                () = self.out.closed() => return,
+            };
+            match notice {
+                Some(Notice::Transient(envelope)) => self.offer(&envelope),
+                // A gap in what is not stored is no gap in what is.
+                Some(Notice::Stored(_) | Notice::Lagged(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Sends everything stored after the cursor.
+    async fn drain(&mut self) -> Result<(), Error> {
+        loop {
+            let rows = {
+                let mut connection = self.app.connection().await?;
+                events::after(&mut connection, self.cursor, PAGE).await?
+            };
+            let full = i64::try_from(rows.len()).unwrap_or(PAGE) == PAGE;
+            for row in rows {
+                self.cursor = row.seq.unwrap_or(self.cursor);
+                let wanted = self.only.is_none_or(|id| row.workspace_id == Some(id.as_uuid()));
+                if wanted && self.out.send(Ok(wire::event(row))).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Transient events are dropped for a watcher that does not keep up.
+    fn offer(&self, envelope: &Envelope) {
+        let wanted = self.only.is_none_or(|id| envelope.workspace_id == id.to_string());
+        if self.transient && wanted {
+            let event = pb::Event {
+                id: String::new(),
+                event_type: envelope.event.clone(),
+                workspace_id: envelope.workspace_id.clone(),
+                payload: envelope.payload.clone(),
+                created_at: Some(wire::timestamp(envelope.timestamp)),
+                seq: 0,
+                traceparent: String::new(),
+            };
+            if self.out.try_send(Ok(event)).is_err() {
+                metrics::counter!("candor_transient_events_dropped_total").increment(1);
+            }
+        }
+    }
+}
+
+/// Appends events of another service; each id once.
+pub(super) async fn append(
+    app: Arc<App>,
+    call: Call,
+    request: pb::AppendEventsRequest,
+) -> Result<pb::AppendEventsResponse, Error> {
+    checks::platform(&call)?;
+    let mut tx = app.store.begin().await?;
+    let mut appended = 0;
+    for event in &request.events {
+        checks::json("payload", &event.payload)?;
+        checks::text("event_type", &event.event_type)?;
+        let id = event.id.parse().map_err(|_| Error::field("id", "id must be a UUID"))?;
+        let created_at = event
+            .created_at
+            .as_ref()
+            .ok_or_else(|| Error::field("created_at", "created_at is required"))?;
+        let row = Appended {
+            id,
+            event_type: &event.event_type,
+            workspace_id: wire::workspace_id("workspace_id", &event.workspace_id)?.as_uuid(),
+            payload: &event.payload,
+            created_at: wire::time("created_at", created_at)?,
+            traceparent: Some(event.traceparent.as_str()).filter(|text| !text.is_empty()),
+        };
+        if events::append(&mut tx, &row).await? {
+            appended += 1;
+        } else if !events::is_same(&mut tx, &row).await? {
+            return Err(Error::new(
+                Reason::EventConflict,
+                format!("event {id} exists with other contents"),
+            ));
+        }
+    }
+    Store::commit(tx).await?;
+    app.events_written.notify_one();
+    Ok(pb::AppendEventsResponse { appended })
+}
+
+/// Offers an event to whoever watches now.
+pub(super) async fn publish(
+    app: Arc<App>,
+    call: Call,
+    request: pb::PublishTransientRequest,
+) -> Result<pb::PublishTransientResponse, Error> {
+    checks::platform(&call)?;
+    let event = request.event.ok_or_else(|| Error::field("event", "event is required"))?;
+    checks::json("payload", &event.payload)?;
+    let envelope = Envelope {
+        event: event.event_type,
+        workspace_id: event.workspace_id,
+        timestamp: chrono::Utc::now(),
+        payload: event.payload,
+        seq: None,
+    };
+    let receivers = app.bus.publish_transient(envelope);
+    Ok(pb::PublishTransientResponse { receivers: i32::try_from(receivers).unwrap_or(i32::MAX) })
+}

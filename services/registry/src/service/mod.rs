@@ -1,0 +1,146 @@
+//! The gRPC service: identity in, one call of the application, errors out.
+
+mod beats;
+mod budget;
+mod canvas;
+mod checks;
+mod create;
+mod discovery;
+mod events;
+mod explain;
+mod registration;
+mod removal;
+mod tokens;
+mod workspaces;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use candor_kernel::{Caller, Error, Reason};
+use candor_process::grpc::to_status;
+use candor_proto::registry::v1 as pb;
+use candor_proto::registry::v1::registry_service_server::RegistryService;
+use futures::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::app::App;
+
+/// A response stream.
+pub type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the identity layer and the tracing layer learnt about a call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// W3C traceparent of the call, if it is traced.
+    pub traceparent: Option<String>,
+}
+
+impl Call {
+    fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+        let caller = request.extensions().get::<Caller>().cloned().ok_or_else(|| {
+            Error::new(Reason::MissingCredential, "no identity: authenticate with metadata `authorization`")
+        })?;
+        let traceparent = request
+            .metadata()
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        Ok(Self { caller, traceparent })
+    }
+}
+
+/// The service; cheap to clone.
+#[derive(Clone)]
+pub struct RegistryGrpc {
+    app: Arc<App>,
+}
+
+impl RegistryGrpc {
+    /// Serves an application.
+    #[must_use]
+    pub const fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    async fn run<Req, Res, F>(
+        &self,
+        request: Request<Req>,
+        handler: impl FnOnce(Arc<App>, Call, Req) -> F,
+    ) -> Result<Response<Res>, Status>
+    where
+        F: Future<Output = Result<Res, Error>>,
+    {
+        let call = Call::of(&request).map_err(|error| to_status(&error))?;
+        match handler(Arc::clone(&self.app), call, request.into_inner()).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(error) => {
+                if let Some(internal) = error.internal_text() {
+                    tracing::warn!(reason = error.reason().code(), internal, "call failed");
+                }
+                Err(to_status(&error))
+            }
+        }
+    }
+}
+
+macro_rules! unary {
+    ($($method:ident: $request:ident -> $response:ident = $handler:path;)*) => {
+        #[tonic::async_trait]
+        impl RegistryService for RegistryGrpc {
+            $(
+                async fn $method(
+                    &self,
+                    request: Request<pb::$request>,
+                ) -> Result<Response<pb::$response>, Status> {
+                    self.run(request, $handler).await
+                }
+            )*
+
+            type HeartbeatStreamStream = Reply<pb::HeartbeatStreamResponse>;
+            async fn heartbeat_stream(
+                &self,
+                request: Request<Streaming<pb::HeartbeatStreamRequest>>,
+            ) -> Result<Response<Self::HeartbeatStreamStream>, Status> {
+                beats::stream(Arc::clone(&self.app), request).map_err(|error| to_status(&error))
+            }
+
+            type WatchEventsStream = Reply<pb::Event>;
+            async fn watch_events(
+                &self,
+                request: Request<pb::WatchEventsRequest>,
+            ) -> Result<Response<Self::WatchEventsStream>, Status> {
+                self.run(request, events::watch).await
+            }
+        }
+    };
+}
+
+unary! {
+    register: RegisterRequest -> RegisterResponse = registration::register;
+    heartbeat: HeartbeatRequest -> HeartbeatResponse = beats::unary;
+    update_agent_card: UpdateAgentCardRequest -> UpdateAgentCardResponse = registration::update_card;
+    discover: DiscoverRequest -> DiscoverResponse = discovery::discover;
+    list_peers: ListPeersRequest -> ListPeersResponse = discovery::peers;
+    check_access: CheckAccessRequest -> CheckAccessResponse = discovery::check_access;
+    create_workspace: CreateWorkspaceRequest -> CreateWorkspaceResponse = create::create;
+    get_workspace: GetWorkspaceRequest -> Workspace = workspaces::get;
+    list_workspaces: ListWorkspacesRequest -> ListWorkspacesResponse = workspaces::list;
+    update_workspace: UpdateWorkspaceRequest -> UpdateWorkspaceResponse = workspaces::update;
+    delete_workspace: DeleteWorkspaceRequest -> DeleteWorkspaceResponse = removal::delete;
+    get_state: GetStateRequest -> GetStateResponse = workspaces::state;
+    explain_status: ExplainStatusRequest -> ExplainStatusResponse = explain::explain;
+    list_events: ListEventsRequest -> ListEventsResponse = events::list;
+    append_events: AppendEventsRequest -> AppendEventsResponse = events::append;
+    publish_transient: PublishTransientRequest -> PublishTransientResponse = events::publish;
+    issue_token: IssueTokenRequest -> IssueTokenResponse = tokens::issue;
+    verify_token: VerifyTokenRequest -> VerifyTokenResponse = tokens::verify;
+    list_tokens: ListTokensRequest -> ListTokensResponse = tokens::list;
+    revoke_token: RevokeTokenRequest -> RevokeTokenResponse = tokens::revoke;
+    get_budget: GetBudgetRequest -> Budget = budget::get;
+    update_budget: UpdateBudgetRequest -> Budget = budget::update;
+    get_viewport: GetViewportRequest -> Viewport = canvas::get;
+    set_viewport: SetViewportRequest -> SetViewportResponse = canvas::set;
+}

@@ -1,0 +1,84 @@
+//! Removes workspaces with their descendants (rule R17), in one transaction.
+
+use std::sync::Arc;
+
+use candor_kernel::{decide, Error, Occurrence, Outcome, Status, WorkspaceId};
+use candor_proto::registry::v1 as pb;
+
+use super::{checks, Call};
+use crate::app::App;
+use crate::store::decisions::{self, Cause};
+use crate::store::{remove, state, update, Store, Tx};
+use crate::wire;
+
+pub(super) async fn delete(
+    app: Arc<App>,
+    call: Call,
+    request: pb::DeleteWorkspaceRequest,
+) -> Result<pb::DeleteWorkspaceResponse, Error> {
+    checks::operator(&call)?;
+    let id = wire::workspace_id("id", &request.id)?;
+    let mut tx = app.store.begin().await?;
+    // No child may appear, or move, between the look and the removal.
+    update::lock_hierarchy(&mut tx).await?;
+    let Some(root) = state::load(&mut tx, id).await? else {
+        return Err(checks::not_found());
+    };
+    let children = remove::children(&mut tx, id).await?;
+    if !children.is_empty() && !request.confirm {
+        let children = children
+            .into_iter()
+            .map(|(id, name)| pb::ChildRef { id: id.to_string(), name })
+            .collect();
+        return Ok(pb::DeleteWorkspaceResponse {
+            status: "confirmation_required".to_owned(),
+            cascade_deleted: 0,
+            children,
+        });
+    }
+    let mut ids = remove::descendants(&mut tx, id).await?;
+    let below = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    ids.push(id.as_uuid());
+    let cause = Cause { traceparent: call.traceparent, evidence: "deleted".to_owned() };
+    let again = root.state.status == Status::Removed;
+    if again && !request.purge {
+        return Err(checks::not_found());
+    }
+    mark(&mut tx, id, &ids, below, &cause).await?;
+    remove::end_belongings(&mut tx, &ids).await?;
+    if request.purge {
+        remove::purge(&mut tx, &ids).await?;
+    }
+    Store::commit(tx).await?;
+    app.events_written.notify_one();
+    Ok(pb::DeleteWorkspaceResponse {
+        status: if request.purge { "purged" } else { "removed" }.to_owned(),
+        cascade_deleted: i32::try_from(below).unwrap_or(i32::MAX),
+        children: Vec::new(),
+    })
+}
+
+/// Decides and writes the removal of every row; those already removed stay.
+async fn mark(
+    tx: &mut Tx,
+    root: WorkspaceId,
+    ids: &[uuid::Uuid],
+    below: u32,
+    cause: &Cause,
+) -> Result<(), Error> {
+    state::lock(tx, ids).await?;
+    for loaded in state::load_many(tx, ids).await? {
+        let cascade = (loaded.id == root).then_some(below);
+        let decision = decide(&loaded.state, &Occurrence::Removed { cascade }, chrono::Utc::now());
+        match &decision.outcome {
+            Outcome::Applied => {
+                if !decisions::persist(tx, &loaded, &decision, cause).await? {
+                    return Err(Error::internal("a locked workspace changed"));
+                }
+            }
+            Outcome::Removed | Outcome::Stale => {}
+            Outcome::Refused(error) => return Err(error.clone()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Credentials: mint, list, revoke, and what a hash proves.
+
+use std::sync::Arc;
+
+use candor_kernel::token::TokenHash;
+use candor_kernel::{Error, Reason, Status, TokenId};
+use candor_proto::registry::v1 as pb;
+
+use super::registration::mint;
+use super::{checks, Call};
+use crate::app::App;
+use crate::store::{state, tokens, Store};
+use crate::wire;
+
+pub(super) async fn issue(
+    app: Arc<App>,
+    call: Call,
+    request: pb::IssueTokenRequest,
+) -> Result<pb::IssueTokenResponse, Error> {
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+    checks::self_or_operator(&call, id)?;
+    let mut tx = app.store.begin().await?;
+    // The lock makes the count below hold until the commit.
+    state::lock(&mut tx, &[id.as_uuid()]).await?;
+    let loaded = state::load(&mut tx, id).await?.ok_or_else(checks::not_found)?;
+    if loaded.state.status == Status::Removed {
+        return Err(checks::not_found());
+    }
+    if tokens::count_live(&mut tx, id).await? >= tokens::MOST_LIVE_TOKENS {
+        return Err(Error::new(Reason::TooManyTokens, "maximum 50 active tokens per workspace"));
+    }
+    let token = mint();
+    tokens::insert(&mut tx, id, &token, None).await?;
+    Store::commit(tx).await?;
+    Ok(pb::IssueTokenResponse {
+        auth_token: token.reveal().to_owned(),
+        workspace_id: id.to_string(),
+    })
+}
+
+pub(super) async fn list(
+    app: Arc<App>,
+    call: Call,
+    request: pb::ListTokensRequest,
+) -> Result<pb::ListTokensResponse, Error> {
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+    checks::self_or_operator(&call, id)?;
+    let limit = if (1..=200).contains(&request.limit) { i64::from(request.limit) } else { 50 };
+    let offset = i64::from(request.offset.max(0));
+    let mut connection = app.connection().await?;
+    let tokens: Vec<_> = tokens::list(&mut connection, id, limit, offset)
+        .await?
+        .into_iter()
+        .map(|row| pb::Token {
+            id: row.id.to_string(),
+            prefix: row.prefix,
+            created_at: Some(wire::timestamp(row.created_at)),
+            last_used_at: row.last_used_at.map(wire::timestamp),
+            kind: row.kind,
+            state: row.state,
+        })
+        .collect();
+    Ok(pb::ListTokensResponse { count: i32::try_from(tokens.len()).unwrap_or(i32::MAX), tokens })
+}
+
+pub(super) async fn revoke(
+    app: Arc<App>,
+    call: Call,
+    request: pb::RevokeTokenRequest,
+) -> Result<pb::RevokeTokenResponse, Error> {
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+    checks::self_or_operator(&call, id)?;
+    let token: TokenId = request
+        .token_id
+        .parse()
+        .map_err(|_| Error::field("token_id", "token_id must be a UUID"))?;
+    let mut connection = app.connection().await?;
+    if !tokens::revoke(&mut connection, id, token).await? {
+        return Err(Error::new(Reason::TokenNotFound, "token not found or already revoked"));
+    }
+    Ok(pb::RevokeTokenResponse { status: "revoked".to_owned() })
+}
+
+/// What a hash proves, and where a workspace stands: for Candor's own processes.
+pub(super) async fn verify(
+    app: Arc<App>,
+    call: Call,
+    request: pb::VerifyTokenRequest,
+) -> Result<pb::VerifyTokenResponse, Error> {
+    checks::platform(&call)?;
+    let mut connection = app.connection().await?;
+    let mut response = pb::VerifyTokenResponse::default();
+    if !request.token_hash.is_empty() {
+        let hash: [u8; 32] = request
+            .token_hash
+            .as_ref()
+            .try_into()
+            .map_err(|_| Error::field("token_hash", "token_hash must be 32 bytes"))?;
+        let hash = TokenHash(hash);
+        response.token = tokens::by_hash(&mut connection, &hash).await?.map(token_record);
+        if response.token.is_none() {
+            response.org_token = tokens::org_by_hash(&mut connection, &hash)
+                .await?
+                .map(|(id, prefix)| pb::OrgTokenRecord { id: id.to_string(), prefix });
+        }
+    }
+    if !request.workspace_id.is_empty() {
+        let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+        let standing = tokens::standing(&mut connection, id).await?;
+        response.workspace = Some(standing.map_or_else(pb::WorkspaceAuth::default, |row| {
+            pb::WorkspaceAuth {
+                exists: true,
+                removed: row.removed,
+                has_live_tokens: row.has_live_tokens,
+                auth_version: row.auth_version,
+                fence_epoch: row.fence_epoch,
+            }
+        }));
+    }
+    Ok(response)
+}
+
+fn token_record(row: tokens::StoredRow) -> pb::TokenRecord {
+    pb::TokenRecord {
+        workspace_id: row.workspace_id.to_string(),
+        state: if row.revoked_at.is_some() { "revoked".to_owned() } else { row.state },
+        kind: row.kind,
+        epoch: row.epoch,
+        fence_epoch: row.fence_epoch,
+        auth_version: row.auth_version,
+        workspace_removed: row.removed,
+        revoked_at: row.revoked_at.map(wire::timestamp),
+    }
+}
