@@ -5,7 +5,10 @@
 //! open the [`pool`] (after [`postgres`] and [`migrate`] where asked), serve
 //! [`grpc`] and [`admin`], and leave through [`drain`].
 
+pub mod admin;
+pub mod config;
 pub mod data_dir;
+pub mod drain;
 pub mod grpc;
 pub mod migrate;
 pub mod pool;

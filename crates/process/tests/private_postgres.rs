@@ -194,6 +194,30 @@ async fn postgres_survives_a_killed_owner_and_is_adopted() {
 }
 
 #[tokio::test]
+async fn a_signal_reaches_the_owner_only_which_then_stops_postgres() {
+    let dir = data_dir();
+    let mut owner = Command::new(owner_program())
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let pid: i32 = lines.next().unwrap().unwrap().parse().unwrap();
+    let _guard = KillOnDrop(pid);
+    let group = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
+    assert_eq!(
+        group.as_raw(),
+        pid,
+        "Ctrl-C in a terminal goes to the group of Candor, not to this one"
+    );
+    let owner_pid = nix::unistd::Pid::from_raw(i32::try_from(owner.id()).unwrap());
+    nix::sys::signal::kill(owner_pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(owner.wait().unwrap().success());
+    assert!(!dir.path().join("postgres/postmaster.pid").exists());
+}
+
+#[tokio::test]
 async fn a_killed_postgres_recovers_what_was_committed() {
     let Fixture {
         mut postgres,

@@ -62,12 +62,12 @@ pub struct TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// Text at `info`, no export.
+    /// Text at `info`, no export; OpenTelemetry speaks of trouble only.
     #[must_use]
     pub fn new(service_name: &'static str) -> Self {
         Self {
             service_name,
-            filter: "info".into(),
+            filter: "info,opentelemetry=warn".into(),
             format: LogFormat::default(),
             otlp_endpoint: None,
             trace_ratio: 1.0,

@@ -1,0 +1,12 @@
+//! Settings: flags, then `CANDOR_*` variables, then the legacy names; parsed
+//! once into typed values, all errors reported together (design section 2).
+
+mod duration;
+mod listener;
+mod problems;
+mod shared;
+
+pub use duration::{DurationError, parse_duration};
+pub use listener::{AuthMode, Exposure};
+pub use problems::{ConfigError, Problems, Secret};
+pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, Security, SharedArgs, SharedConfig};
