@@ -3,6 +3,7 @@
 
 mod duration;
 mod listener;
+pub mod ports;
 mod problems;
 mod shared;
 

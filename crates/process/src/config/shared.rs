@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::problems::{ConfigError, Problems, Secret};
 use super::{Exposure, parse_duration};
+use crate::postgres::PostgresSettings;
 use crate::telemetry::{LogFormat, TelemetrySettings};
 
 /// Where `candor up` keeps its data unless told otherwise.
@@ -36,6 +37,9 @@ pub struct SharedArgs {
         hide_env_values = true
     )]
     pub database_url: Option<String>,
+    /// The folder with initdb and postgres, for the private Postgres.
+    #[arg(long, env = "CANDOR_PG_BIN", value_name = "DIR")]
+    pub pg_bin: Option<String>,
     /// HTTP listener: open on loopback, enforced elsewhere [env alias: PORT].
     #[arg(long, env = "CANDOR_HTTP", value_name = "ADDR")]
     pub http: Option<String>,
@@ -182,6 +186,8 @@ pub struct SharedConfig {
     pub data_dir: PathBuf,
     /// The Postgres to use; `None` means a private one.
     pub database: Option<PgConnectOptions>,
+    /// How the private one is run.
+    pub postgres: PostgresSettings,
     /// The listeners.
     pub listen: Listen,
     /// Who is trusted.
@@ -242,6 +248,12 @@ impl SharedArgs {
                 &["DATABASE_URL"],
                 database,
             ),
+            postgres: PostgresSettings {
+                bin_dir: problems
+                    .first("--pg-bin", self.pg_bin.clone(), &[])
+                    .map(|(_, path)| path.into()),
+                ..PostgresSettings::default()
+            },
             listen: self.listen(&mut problems),
             security: self.security(&mut problems, &environment_name),
             platform_url: problems.parse(

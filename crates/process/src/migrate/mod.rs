@@ -26,6 +26,8 @@ const BASELINE: i64 = 1;
 const LOCK_TIMEOUT: &str = "60s";
 /// Longest single migration.
 const STATEMENT_TIMEOUT: &str = "15min";
+/// As `server_version_num` counts.
+const OLDEST_SERVER: u32 = 130_000;
 /// Longest wait for the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,9 @@ pub enum MigrateError {
     /// The database belongs to something else, or is damaged.
     #[error("this database is neither empty nor a legacy platform's: {0}")]
     Foreign(#[from] Foreign),
+    /// The server lacks what the schema needs (`gen_random_uuid` of its own).
+    #[error("PostgreSQL {0} is too old, Candor needs 13 or later")]
+    TooOld(String),
     /// A newer binary was here.
     #[error(
         "the database has migration {0}, which this binary does not know: use the newer binary"
@@ -300,10 +305,16 @@ async fn connect(pool: &PgPool) -> Result<PgConnection, MigrateError> {
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("client_min_messages", "warning"),
     ]);
-    tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
+    let connection = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
         .await
         .map_err(|_| MigrateError::NoConnection)?
-        .map_err(MigrateError::Store)
+        .map_err(MigrateError::Store)?;
+    match connection.server_version_num() {
+        Some(version) if version < OLDEST_SERVER => {
+            Err(MigrateError::TooOld((version / 10_000).to_string()))
+        }
+        _ => Ok(connection),
+    }
 }
 
 /// Gives the advisory lock back before the session ends, because a session ends

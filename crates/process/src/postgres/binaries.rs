@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::PostgresError;
 
-/// Names the folder to use before any search.
-const BIN_DIR_VARIABLE: &str = "CANDOR_PG_BIN";
 /// Where the distributions put each major version: Debian and Ubuntu, Fedora's
 /// and the project's own packages, Homebrew.
 const VERSIONED_ROOTS: &[(&str, &str)] = &[
@@ -22,20 +20,14 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Finds the programs: the given folder, else `CANDOR_PG_BIN`, else `PATH`,
-    /// else the newest of the usual places. With `version`, only that major
+    /// Finds the programs: the given folder, else `PATH`, else the newest of the
+    /// usual places. With `version`, only that major
     /// version will do: a cluster is bound to the one that created it.
     ///
     /// # Errors
     /// [`PostgresError::NoBinaries`] says what to install.
     pub fn find(given: Option<&Path>, version: Option<&str>) -> Result<Self, PostgresError> {
-        let named = given
-            .map(Path::to_path_buf)
-            .or_else(|| std::env::var_os(BIN_DIR_VARIABLE).map(PathBuf::from));
-        let candidates = match named {
-            Some(directory) => vec![directory],
-            None => search(),
-        };
+        let candidates = given.map_or_else(search, |directory| vec![directory.to_path_buf()]);
         candidates
             .iter()
             .filter(|directory| {

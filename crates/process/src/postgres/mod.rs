@@ -27,8 +27,8 @@ pub(crate) const ROLE: &str = "candor";
 /// How the private Postgres is found, started and stopped.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    /// Where `initdb` and `postgres` are; searched for if `None`
-    /// (`CANDOR_PG_BIN`).
+    /// Where `initdb` and `postgres` are (`--pg-bin`, `CANDOR_PG_BIN`); searched
+    /// for if `None`.
     pub bin_dir: Option<PathBuf>,
     /// Longest wait for it to answer, crash recovery included.
     pub start_deadline: Duration,
