@@ -1,0 +1,74 @@
+# `make up` and `make test` are all that a newcomer needs. Both install what is
+# missing (scripts/setup) and say what they cannot install.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# SQL is checked against the committed .sqlx, never against a database that
+# happens to be set in the environment.
+export SQLX_OFFLINE := true
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DATA_DIR := $(or $(CANDOR_DATA_DIR),.candor)
+# Functions over the limit of .clippy.toml, and every warning, are errors.
+CLIPPY := -D warnings -D clippy::too_many_lines
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: up
+up: setup ## Build and run everything in one process (ARGS="--http 127.0.0.1:8081")
+	cargo build -p candor
+	exec $(TARGET)/debug/candor up $(ARGS)
+
+.PHONY: setup
+setup: ## Install what is missing: Postgres' server programs, a C compiler
+	@scripts/setup
+
+.PHONY: fmt
+fmt: ## Format the Rust sources
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## Formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- $(CLIPPY)
+
+.PHONY: check
+check: lint ## Lint, unit and property tests (no Postgres, no processes)
+	cargo test --workspace --locked --lib --bins
+	cargo test --locked -p candor-kernel -p candor-identity -p candor-egress -p candor-events
+	cargo test --locked -p candor-testkit --test arrows --test house_rules --test deployment --test docs
+
+.PHONY: test
+test: setup lint ## Everything that CI runs: all tests on the real programs
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked
+	scripts/check-sqlx
+	scripts/check-kustomize
+
+.PHONY: bench
+bench: setup ## Measure beats against floors of the same run (bench/README.md)
+	bench/run
+
+.PHONY: gate
+gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, bench
+	scripts/check-buf
+	scripts/check-deny
+	scripts/check-grpcurl
+	scripts/check-replay
+	bench/run
+
+.PHONY: sqlx
+sqlx: setup ## Refresh .sqlx after a change of SQL or of a migration
+	scripts/refresh-sqlx
+
+.PHONY: state-machine
+state-machine: ## Rewrite docs/state-machine.md from the status table
+	UPDATE_DOCS=1 cargo test --locked -p candor-kernel --test state_machine_doc
+
+.PHONY: clean-data
+clean-data: ## Remove the data directory, with its private Postgres stopped
+	@scripts/clean-data "$(DATA_DIR)"
