@@ -1,13 +1,16 @@
 //! Settings: flags, then `CANDOR_*` variables, then the legacy names; parsed
 //! once into typed values, all errors reported together (design section 2).
 
+mod args;
 mod duration;
 mod listener;
+mod parsers;
 pub mod ports;
 mod problems;
 mod shared;
 
+pub use args::SharedArgs;
 pub use duration::{DurationError, parse_duration};
 pub use listener::{AuthMode, Exposure};
 pub use problems::{ConfigError, Problems, Secret};
-pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, Security, SharedArgs, SharedConfig};
+pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, Security, SharedConfig};

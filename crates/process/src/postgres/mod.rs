@@ -9,6 +9,7 @@
 mod account;
 mod binaries;
 mod cluster;
+mod endpoint;
 mod server;
 
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
 //! The server process: adopted, started, watched, stopped.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,12 +14,9 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cluster::Cluster;
+use super::endpoint::{Endpoint, SOCKET_PORT};
 use super::{Account, PostgresError, PostgresSettings, ROLE};
 
-/// The longest path of a Unix socket, in bytes, without its closing NUL.
-const SOCKET_PATH_LIMIT: usize = 107;
-/// The port in the socket's name; nothing listens on it.
-const SOCKET_PORT: u16 = 5432;
 /// Between two looks at a server that starts or stops.
 const POLL: Duration = Duration::from_millis(25);
 /// Longest single attempt to connect while waiting.
@@ -29,52 +25,6 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const IMMEDIATE_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a taken port is replaced by another.
 const PORT_ATTEMPTS: usize = 3;
-
-/// Where the server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Endpoint {
-    /// A socket in this directory.
-    Socket(PathBuf),
-    /// 127.0.0.1, where a socket's path would be too long.
-    Tcp(u16),
-}
-
-impl Endpoint {
-    fn choose(directory: &Path) -> Result<Self, PostgresError> {
-        let socket = directory.join(format!(".s.PGSQL.{SOCKET_PORT}"));
-        if socket.as_os_str().len() <= SOCKET_PATH_LIMIT {
-            return Ok(Self::Socket(directory.into()));
-        }
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map(|address| Self::Tcp(address.port()))
-            .map_err(|problem| PostgresError::Io {
-                path: "127.0.0.1:0".into(),
-                problem,
-            })
-    }
-
-    pub(super) fn options(&self, password: &str) -> PgConnectOptions {
-        let options = PgConnectOptions::new_without_pgpass()
-            .username(ROLE)
-            .password(password)
-            .database(ROLE);
-        match self {
-            Self::Socket(directory) => options.socket(directory).port(SOCKET_PORT),
-            Self::Tcp(port) => options.host("127.0.0.1").port(*port),
-        }
-    }
-
-    pub(super) fn url(&self, password: &str) -> String {
-        match self {
-            Self::Socket(directory) => format!(
-                "postgres://{ROLE}:{password}@localhost:{SOCKET_PORT}/{ROLE}?host={}",
-                percent_encoded(&directory.to_string_lossy())
-            ),
-            Self::Tcp(port) => format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}"),
-        }
-    }
-}
 
 /// A running server.
 #[derive(Debug)]
@@ -380,15 +330,4 @@ pub(super) async fn ensure_database(
     .await
     .map_err(|_| "its database was not there in time".to_owned())?
     .map_err(|error| format!("its database cannot be created: {error}"))
-}
-
-fn percent_encoded(path: &str) -> String {
-    path.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }
