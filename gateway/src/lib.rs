@@ -1,1 +1,5 @@
 
+//! The HTTP edge of Candor.
+
+pub mod edge;
+pub mod legacy;
