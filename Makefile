@@ -11,9 +11,6 @@ export SQLX_OFFLINE := true
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DATA_DIR := $(or $(CANDOR_DATA_DIR),.candor)
-# Functions over the limit of .clippy.toml, and every warning, are errors.
-CLIPPY := -D warnings -D clippy::too_many_lines
-
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +31,7 @@ fmt: ## Format the Rust sources
 .PHONY: lint
 lint: ## Formatting and clippy, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- $(CLIPPY)
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: check
 check: lint ## Lint, unit and property tests (no Postgres, no processes)

@@ -10,6 +10,8 @@ use regex::Regex;
 
 /// A source may not be longer than this, in lines.
 const LONGEST: usize = 700;
+/// A function of the product may not be longer than this, in lines of code.
+const LONGEST_FUNCTION: usize = 60;
 /// This file spells what it forbids.
 const ITSELF: &str = "crates/testkit/tests/house_rules.rs";
 
@@ -117,6 +119,9 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
             "{path}: {lines} lines, {LONGEST} at most: split it by subject"
         ));
     }
+    if production(path) {
+        found.extend(long_functions(path, text));
+    }
     for rule in RULES.iter().filter(|rule| (rule.applies)(path)) {
         let pattern = Regex::new(rule.pattern).expect("a pattern of this file");
         let stop = match text.find("\n#[cfg(test)]\nmod tests {") {
@@ -135,6 +140,56 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Functions over the limit. rustfmt closes a function with a brace at the
+/// indentation it began with, which is all that has to be known.
+fn long_functions(path: &str, text: &str) -> Vec<String> {
+    let head = Regex::new(r"^(\s*)(pub(\([a-z]+\))? )?(const )?(async )?fn (\w+)").unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let Some(parts) = head.captures(line) else {
+            continue;
+        };
+        let (indent, name) = (&parts[1], &parts[6]);
+        let rest = &lines[number..];
+        let opening = rest
+            .iter()
+            .position(|line| line.ends_with('{') || line.ends_with(';'));
+        let closing = rest.iter().position(|line| *line == format!("{indent}}}"));
+        let (Some(opening), Some(closing)) = (opening, closing) else {
+            continue;
+        };
+        if rest[opening].ends_with(';') || closing <= opening {
+            continue;
+        }
+        let code = lines_of_code(&rest[opening + 1..closing]);
+        if code > LONGEST_FUNCTION {
+            found.push(format!(
+                "{path}:{}: fn {name} has {code} lines of code, {LONGEST_FUNCTION} at most: give its steps names",
+                number + 1
+            ));
+        }
+    }
+    found
+}
+
+/// Without blank lines, comments, and the text of a statement: one SQL
+/// statement is not made clearer by cutting it.
+fn lines_of_code(body: &[&str]) -> usize {
+    let mut in_statement = false;
+    let mut count = 0;
+    for line in body.iter().map(|line| line.trim()) {
+        if in_statement {
+            in_statement = !line.contains("\"#");
+        } else if line.contains("r#\"") && !line.contains("\"#,") && !line.ends_with("\"#") {
+            in_statement = true;
+        } else if !line.is_empty() && !line.starts_with("//") {
+            count += 1;
+        }
+    }
+    count
 }
 
 fn root() -> PathBuf {
@@ -233,4 +288,18 @@ fn each_rule_catches_what_it_forbids_and_spares_what_it_allows() {
     }
     let long = "x\n".repeat(LONGEST + 1);
     assert_eq!(breaches("cli/src/long.rs", &long).len(), 1);
+    let function = |lines: usize| {
+        format!(
+            "    pub async fn f(\n        a: u8,\n    ) {{\n{}    }}\n",
+            "        a;\n\n".repeat(lines)
+        )
+    };
+    assert_eq!(
+        breaches("cli/src/x.rs", &function(LONGEST_FUNCTION + 1)).len(),
+        1
+    );
+    assert_eq!(
+        breaches("cli/src/x.rs", &function(LONGEST_FUNCTION)).len(),
+        0
+    );
 }
