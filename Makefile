@@ -9,7 +9,6 @@ SHELL := /usr/bin/env bash
 # happens to be set in the environment.
 export SQLX_OFFLINE := true
 
-TARGET := $(or $(CARGO_TARGET_DIR),target)
 DATA_DIR := $(or $(CANDOR_DATA_DIR),.candor)
 .PHONY: help
 help: ## Show this list
@@ -18,7 +17,7 @@ help: ## Show this list
 .PHONY: up
 up: setup ## Build and run everything in one process (ARGS="--http 127.0.0.1:8081")
 	cargo build -p candor
-	exec $(TARGET)/debug/candor up $(ARGS)
+	exec scripts/up $(ARGS)
 
 .PHONY: setup
 setup: ## Install what is missing: Postgres' server programs, a C compiler
