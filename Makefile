@@ -15,7 +15,8 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: up
-up: setup ## Build and run everything in one process (ARGS="--http 127.0.0.1:8081")
+up: ## Build and run everything in one process (ARGS="--http 127.0.0.1:8081")
+	@scripts/setup up
 	cargo build -p candor
 	exec scripts/up $(ARGS)
 
