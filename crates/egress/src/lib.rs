@@ -6,5 +6,5 @@
 mod class;
 mod registered;
 
-pub use class::{classify, AddressClass};
-pub use registered::{check_registered_url, UrlRefused, UrlVerdict};
+pub use class::{AddressClass, classify};
+pub use registered::{UrlRefused, UrlVerdict, check_registered_url};

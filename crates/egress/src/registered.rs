@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
-use crate::class::{classify, AddressClass};
+use crate::class::{AddressClass, classify};
 
 /// Longest wait for a name server.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(2);
@@ -62,7 +62,9 @@ pub async fn check_registered_url(text: &str) -> Result<UrlVerdict, UrlRefused> 
         None => refused("no host"),
         Some(Host::Ipv4(v4)) => judge(&[IpAddr::V4(v4)]),
         Some(Host::Ipv6(v6)) => judge(&[IpAddr::V6(v6)]),
-        Some(Host::Domain(name)) => judge_name(name, url.port_or_known_default().unwrap_or(80)).await,
+        Some(Host::Domain(name)) => {
+            judge_name(name, url.port_or_known_default().unwrap_or(80)).await
+        }
     }
 }
 
@@ -74,14 +76,22 @@ async fn judge_name(name: &str, port: u16) -> Result<UrlVerdict, UrlRefused> {
     if name.is_empty() || name == "metadata.google.internal" {
         return Err(UrlRefused("the host is refused".to_owned()));
     }
-    let unreachable = |reason: &str| Ok(UrlVerdict::Unreachable { reason: reason.to_owned() });
+    let unreachable = |reason: &str| {
+        Ok(UrlVerdict::Unreachable {
+            reason: reason.to_owned(),
+        })
+    };
     let Ok(_permit) = LOOKUPS.try_acquire() else {
         return unreachable("its name was not looked up: too many lookups at a time");
     };
     match tokio::time::timeout(LOOKUP_DEADLINE, tokio::net::lookup_host((name, port))).await {
         Ok(Ok(found)) => {
             let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            if found.is_empty() { unreachable("its name has no address") } else { judge(&found) }
+            if found.is_empty() {
+                unreachable("its name has no address")
+            } else {
+                judge(&found)
+            }
         }
         Ok(Err(_)) => unreachable("its name does not resolve"),
         Err(_) => unreachable("looking up its name took too long"),
@@ -101,7 +111,9 @@ fn judge(addresses: &[IpAddr]) -> Result<UrlVerdict, UrlRefused> {
         }
     }
     Ok(match local {
-        Some(kind) => UrlVerdict::Unreachable { reason: format!("a {kind} address") },
+        Some(kind) => UrlVerdict::Unreachable {
+            reason: format!("a {kind} address"),
+        },
         None => UrlVerdict::Reachable,
     })
 }
@@ -114,23 +126,49 @@ mod tests {
     #[tokio::test]
     async fn the_recorded_urls() {
         for reachable in [
-            "http://localhost:8000", "https://localhost:8443/a2a", "http://user:pw@localhost:8000",
-            "http://LOCALHOST:8000", "http://8.8.8.8:80",
+            "http://localhost:8000",
+            "https://localhost:8443/a2a",
+            "http://user:pw@localhost:8000",
+            "http://LOCALHOST:8000",
+            "http://8.8.8.8:80",
         ] {
-            assert_eq!(check_registered_url(reachable).await, Ok(UrlVerdict::Reachable), "{reachable}");
+            assert_eq!(
+                check_registered_url(reachable).await,
+                Ok(UrlVerdict::Reachable),
+                "{reachable}"
+            );
         }
         for stored in [
-            "http://127.0.0.1:8000", "http://[::1]:8000", "http://10.0.0.5:8000", "http://192.168.1.4:8000",
-            "http://172.17.0.2:8000", "http://100.64.0.1:80", "http://no-such-host.invalid:80",
-            "http://[::ffff:127.0.0.1]:80", "http://2130706433/", "http://0x7f.1/",
+            "http://127.0.0.1:8000",
+            "http://[::1]:8000",
+            "http://10.0.0.5:8000",
+            "http://192.168.1.4:8000",
+            "http://172.17.0.2:8000",
+            "http://100.64.0.1:80",
+            "http://no-such-host.invalid:80",
+            "http://[::ffff:127.0.0.1]:80",
+            "http://2130706433/",
+            "http://0x7f.1/",
         ] {
             let verdict = check_registered_url(stored).await;
-            assert!(matches!(verdict, Ok(UrlVerdict::Unreachable { .. })), "{stored}: {verdict:?}");
+            assert!(
+                matches!(verdict, Ok(UrlVerdict::Unreachable { .. })),
+                "{stored}: {verdict:?}"
+            );
         }
         for refused in [
-            "ftp://localhost:1", "localhost:8000", "http://", "http://169.254.169.254/", "http://192.0.2.5:80",
-            "http://224.0.0.1", "http://2852039166/", "http://[::ffff:a9fe:a9fe]/", "http://[fe80::1]/",
-            "http://metadata.google.internal/", "file:///etc/passwd", "http://0.0.0.0:1",
+            "ftp://localhost:1",
+            "localhost:8000",
+            "http://",
+            "http://169.254.169.254/",
+            "http://192.0.2.5:80",
+            "http://224.0.0.1",
+            "http://2852039166/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://[fe80::1]/",
+            "http://metadata.google.internal/",
+            "file:///etc/passwd",
+            "http://0.0.0.0:1",
         ] {
             assert!(check_registered_url(refused).await.is_err(), "{refused}");
         }

@@ -37,7 +37,10 @@ impl Bus {
     /// A bus without watchers.
     #[must_use]
     pub fn new() -> Self {
-        Self { stored: watch::Sender::new(0), transient: broadcast::Sender::new(BACKLOG) }
+        Self {
+            stored: watch::Sender::new(0),
+            transient: broadcast::Sender::new(BACKLOG),
+        }
     }
     /// Announces that stored events up to `seq` can be read; it never goes back.
     pub fn advance(&self, seq: i64) {
@@ -57,7 +60,10 @@ impl Bus {
     /// Watches from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        Subscription { stored: self.stored.subscribe(), transient: self.transient.subscribe() }
+        Subscription {
+            stored: self.stored.subscribe(),
+            transient: self.transient.subscribe(),
+        }
     }
 }
 
@@ -118,7 +124,9 @@ mod tests {
             assert_eq!(bus.publish_transient(envelope(n)), 1);
         }
         assert_eq!(watcher.next().await, Some(Notice::Lagged(10)));
-        let Some(Notice::Transient(next)) = watcher.next().await else { panic!("no event") };
+        let Some(Notice::Transient(next)) = watcher.next().await else {
+            panic!("no event")
+        };
         assert_eq!(next.workspace_id, "10");
     }
 

@@ -32,7 +32,10 @@ impl Envelope {
             out.push_str(&seq.to_string());
         }
         out.push_str(",\"timestamp\":");
-        push_string(&mut out, &self.timestamp.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        push_string(
+            &mut out,
+            &self.timestamp.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        );
         out.push_str(",\"workspace_id\":");
         push_string(&mut out, &self.workspace_id);
         out.push('}');
@@ -62,7 +65,10 @@ mod tests {
             envelope.to_json(),
             r#"{"event":"WORKSPACE_ONLINE","payload":{"a":1000.0},"seq":7,"timestamp":"1970-01-01T00:00:00Z","workspace_id":"w\"1"}"#
         );
-        let transient = Envelope { seq: None, ..envelope };
+        let transient = Envelope {
+            seq: None,
+            ..envelope
+        };
         assert!(!transient.to_json().contains("seq"));
     }
 }

@@ -186,18 +186,26 @@ impl Error {
     /// Adds a public fact that clients may act on, for instance the status
     /// (`google.rpc.ErrorInfo.metadata`).
     #[must_use]
-    pub fn with_fact(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with_fact(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
         self.0.facts.push((name.into(), value.into()));
         self
     }
     /// The public facts beside the text.
     pub fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.facts.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+        self.0
+            .facts
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_str()))
     }
     /// The value of a public fact.
     #[must_use]
     pub fn fact(&self, name: &str) -> Option<&str> {
-        self.facts().find_map(|(known, value)| (known == name).then_some(value))
+        self.facts()
+            .find_map(|(known, value)| (known == name).then_some(value))
     }
     /// The machine-readable reason.
     #[must_use]

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use candor_events::Bus;
+use candor_identity::{RejectedBeats, Verifier, Watermark};
 use candor_kernel::Error;
-use sqlx::pool::PoolConnection;
 use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::beats::BeatService;
 use crate::config::RegistryConfig;
 use crate::store::Store;
+use crate::ticks::Ticks;
 
 /// The application: rules come from the kernel, rows from the store.
 pub struct App {
@@ -22,8 +25,18 @@ pub struct App {
     pub config: RegistryConfig,
     /// Who watches events in this process.
     pub bus: Bus,
+    /// Checks assertions of Candor's other processes; none in one process.
+    pub verifier: Option<Arc<Verifier>>,
     /// Wakes the sequencer after a commit that wrote events.
     pub events_written: Arc<Notify>,
+    /// Moved after a commit that changed credentials.
+    pub watermark: Watermark,
+    /// Beats that were refused for their credential.
+    pub rejected: RejectedBeats,
+    /// When background work last ran.
+    pub ticks: Ticks,
+    /// The order to stop: streams end.
+    pub stop: CancellationToken,
 }
 
 impl App {
@@ -32,6 +45,10 @@ impl App {
     /// # Errors
     /// `STORE_UNAVAILABLE` when none is to be had in time.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.store.pool().acquire().await.map_err(candor_process::pool::store_error)
+        self.store
+            .pool()
+            .acquire()
+            .await
+            .map_err(candor_process::pool::store_error)
     }
 }

@@ -6,7 +6,7 @@ use candor_kernel::token::{TokenHash, TokenKind, TokenState};
 use candor_kernel::{AuthVersion, Epoch, Error, WorkspaceId};
 use candor_process::pool::store_error;
 
-use crate::store::{tokens, Store};
+use crate::store::{Store, tokens};
 
 /// Credentials as stored.
 #[derive(Debug, Clone)]
@@ -19,7 +19,11 @@ impl CredentialStore for StoredCredentials {
         if let Some(row) = tokens::by_hash(&mut connection, hash).await? {
             return Ok(Some(StoredCredential::Workspace(StoredToken {
                 workspace: WorkspaceId::from_uuid(row.workspace_id),
-                kind: if row.kind == "instance" { TokenKind::Instance } else { TokenKind::Manual },
+                kind: if row.kind == "instance" {
+                    TokenKind::Instance
+                } else {
+                    TokenKind::Manual
+                },
                 state: match (row.revoked_at, row.state.as_str()) {
                     (Some(_), _) => TokenState::Revoked,
                     (None, "pending") => TokenState::Pending,

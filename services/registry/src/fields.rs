@@ -6,12 +6,16 @@ use candor_kernel::Error;
 /// Characters that would break generated configuration files.
 const FORBIDDEN: &[char] = &['{', '}', '[', ']', '|', '>', '*', '&', '!'];
 /// Directories of the system, which no workspace may be given.
-const SYSTEM: &[&str] =
-    &["/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr"];
+const SYSTEM: &[&str] = &[
+    "/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr",
+];
 
 fn no_nul(field: &'static str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::field(field, format!("{field} must not contain NUL characters")));
+        return Err(Error::field(
+            field,
+            format!("{field} must not contain NUL characters"),
+        ));
     }
     Ok(())
 }
@@ -19,10 +23,16 @@ fn no_nul(field: &'static str, text: &str) -> Result<(), Error> {
 fn line(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
     no_nul(field, text)?;
     if text.len() > most {
-        return Err(Error::field(field, format!("{field} must be at most {most} characters")));
+        return Err(Error::field(
+            field,
+            format!("{field} must be at most {most} characters"),
+        ));
     }
     if text.contains(['\n', '\r']) {
-        return Err(Error::field(field, format!("{field} must not contain newline characters")));
+        return Err(Error::field(
+            field,
+            format!("{field} must not contain newline characters"),
+        ));
     }
     Ok(())
 }
@@ -30,7 +40,10 @@ fn line(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
 fn plain(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
     line(field, text, most)?;
     if text.contains(FORBIDDEN) {
-        return Err(Error::field(field, format!("{field} contains invalid characters")));
+        return Err(Error::field(
+            field,
+            format!("{field} contains invalid characters"),
+        ));
     }
     Ok(())
 }
@@ -75,7 +88,8 @@ pub fn directory(text: &str) -> Result<(), Error> {
     no_nul("workspace_dir", text)?;
     let climbs = text.split('/').any(|part| part == "..");
     let system = SYSTEM.iter().any(|dir| {
-        text.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        text.strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
     if !text.starts_with('/') || climbs || system {
         return Err(Error::field("workspace_dir", "invalid workspace directory"));

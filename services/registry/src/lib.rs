@@ -1,8 +1,28 @@
-#![allow(missing_docs, dead_code)]
+//! The registry: workspaces, honest heartbeats, the status state machine,
+//! leases, discovery, tokens and the event log.
+//!
+//! Rules come from candor-kernel, rows from [`store`], identity from
+//! candor-identity. [`Registry`] puts them together; [`serve`] makes a gRPC
+//! server of it.
+
+mod app;
 pub mod beats;
+mod config;
+mod credentials;
 mod fields;
 mod redact;
+mod registry;
 mod secrets;
+mod sequencer;
+pub mod serve;
+mod service;
 pub mod store;
-pub mod wire;
-mod config;
+mod sweeper;
+mod ticks;
+mod wire;
+
+pub use config::{LeaseArgs, RegistryConfig};
+pub use credentials::StoredCredentials;
+pub use registry::Registry;
+pub use secrets::{InvalidKey, Sealer};
+pub use service::{AUDIENCE, RegistryGrpc};

@@ -21,7 +21,9 @@ static COMPILED: LazyLock<Vec<(Regex, String)>> = LazyLock::new(|| {
     PATTERNS
         .iter()
         .filter_map(|(pattern, label)| {
-            Regex::new(pattern).ok().map(|regex| (regex, format!("[REDACTED:{label}]")))
+            Regex::new(pattern)
+                .ok()
+                .map(|regex| (regex, format!("[REDACTED:{label}]")))
         })
         .collect()
 });
@@ -52,8 +54,14 @@ mod tests {
             ("Bearer abc", "[REDACTED:BEARER_TOKEN]"),
             ("sk-0123456789abcdef", "[REDACTED:SK_TOKEN]"),
             ("ctx7_abc", "[REDACTED:CTX7_TOKEN]"),
-            ("0123456789012345678901234567890123456789", "[REDACTED:BASE64_BLOB]"),
-            ("00000000-0000-4000-8000-0000000000aa", "00000000-0000-4000-8000-0000000000aa"),
+            (
+                "0123456789012345678901234567890123456789",
+                "[REDACTED:BASE64_BLOB]",
+            ),
+            (
+                "00000000-0000-4000-8000-0000000000aa",
+                "00000000-0000-4000-8000-0000000000aa",
+            ),
         ] {
             assert_eq!(redact(text), want);
         }

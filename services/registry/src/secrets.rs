@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use aes_gcm::aead::{Aead as _, OsRng};
 use aes_gcm::{AeadCore as _, Aes256Gcm, KeyInit as _};
-use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use candor_kernel::Error;
 
 /// Names that secrets may not have, since the platform sets them itself
@@ -32,7 +32,11 @@ pub struct Sealer(Option<Arc<Aes256Gcm>>);
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Sealer(key)" } else { "Sealer(none)" })
+        f.write_str(if self.0.is_some() {
+            "Sealer(key)"
+        } else {
+            "Sealer(none)"
+        })
     }
 }
 
@@ -113,7 +117,11 @@ mod tests {
         let (nonce, body) = sealed.split_at(12);
         let cipher = Aes256Gcm::new_from_slice(key.as_bytes()).unwrap();
         assert_eq!(cipher.decrypt(nonce.into(), body).unwrap(), b"secret");
-        assert_ne!(sealer.seal("K", "secret").unwrap().0, sealed, "a nonce is used once");
+        assert_ne!(
+            sealer.seal("K", "secret").unwrap().0,
+            sealed,
+            "a nonce is used once"
+        );
     }
 
     #[test]

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_events::Bus;
 use candor_kernel::Error;
 use sqlx::postgres::PgListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::events::{self, CHANNEL};
+use crate::app::App;
+
 use crate::store::Store;
+use crate::store::events::{self, CHANNEL};
 
 /// How long an unnoticed event may wait.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -21,13 +21,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until stopped.
-pub async fn run(store: Store, bus: Bus, written: Arc<Notify>, stop: CancellationToken) {
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let store = &app.store;
     let mut listener = None;
     loop {
-        match draw_all(&store).await {
-            Ok(last) => bus.advance(last),
+        match draw_all(store).await {
+            Ok(last) => {
+                app.bus.advance(last);
+                app.ticks.tick("event-sequencer");
+            }
             Err(error) => {
-                tracing::warn!(internal = error.internal_text(), "drawing event numbers failed");
+                tracing::warn!(
+                    internal = error.internal_text(),
+                    "drawing event numbers failed"
+                );
                 listener = None;
                 tokio::select! {
                     () = tokio::time::sleep(RETRY_AFTER) => continue,
@@ -36,10 +43,10 @@ pub async fn run(store: Store, bus: Bus, written: Arc<Notify>, stop: Cancellatio
             }
         }
         if listener.is_none() {
-            listener = listen(&store).await;
+            listener = listen(store).await;
         }
         tokio::select! {
-            () = written.notified() => {}
+            () = app.events_written.notified() => {}
             () = heard(&mut listener) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => return,

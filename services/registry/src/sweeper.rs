@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_kernel::{decide, Error, Occurrence, WorkspaceId};
+use candor_kernel::{Error, Occurrence, WorkspaceId, decide};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::store::decisions::{self, Cause};
-use crate::store::{state, sweep, Store};
+use crate::store::{Store, state, sweep};
 
 /// Workspaces swept in one transaction, at most.
 const PAGE: i64 = 200;
@@ -20,7 +20,8 @@ const TRIM_EVERY: u32 = 600;
 
 /// Runs until stopped.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let period = (app.config.leases.ttl / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
+    let period =
+        (app.config.leases.ttl / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
     let mut sweeps = 0_u32;
     loop {
         tokio::select! {
@@ -28,14 +29,23 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         match sweep_all(&app).await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "leases ended"),
-            Err(error) => tracing::warn!(internal = error.internal_text(), "sweeping leases failed"),
+            Ok(swept) => {
+                app.ticks.tick("lease-sweeper");
+                if swept > 0 {
+                    tracing::info!(swept, "leases ended");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(internal = error.internal_text(), "sweeping leases failed")
+            }
         }
         sweeps = sweeps.wrapping_add(1);
         if sweeps.is_multiple_of(TRIM_EVERY) {
             if let Err(error) = trim(&app).await {
-                tracing::warn!(internal = error.internal_text(), "trimming decisions failed");
+                tracing::warn!(
+                    internal = error.internal_text(),
+                    "trimming decisions failed"
+                );
             }
         }
     }
@@ -77,22 +87,25 @@ async fn sweep_all(app: &App) -> Result<usize, Error> {
     }
 }
 
-async fn end_lease(
-    app: &App,
-    tx: &mut sqlx::PgConnection,
-    id: WorkspaceId,
-) -> Result<bool, Error> {
-    let Some(loaded) = state::load(tx, id).await? else { return Ok(false) };
+async fn end_lease(app: &App, tx: &mut sqlx::PgConnection, id: WorkspaceId) -> Result<bool, Error> {
+    let Some(loaded) = state::load(tx, id).await? else {
+        return Ok(false);
+    };
     let grace = app.config.leases.grace_of(loaded.state.external);
     if !sweep::is_still_silent(tx, id, grace.as_secs_f64()).await? {
         return Ok(false);
     }
     // Vitals are locked now: what was read before the lock may be older.
-    let Some(loaded) = state::load(tx, id).await? else { return Ok(false) };
+    let Some(loaded) = state::load(tx, id).await? else {
+        return Ok(false);
+    };
     let decision = decide(&loaded.state, &Occurrence::LeaseDead, chrono::Utc::now());
     if decision.next.is_none() {
         return Ok(false);
     }
-    let cause = Cause { traceparent: None, evidence: "no beat within lease and grace".to_owned() };
+    let cause = Cause {
+        traceparent: None,
+        evidence: "no beat within lease and grace".to_owned(),
+    };
     decisions::persist(tx, &loaded, &decision, &cause).await
 }

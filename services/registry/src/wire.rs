@@ -1,6 +1,6 @@
 //! Between stored rows and protobuf messages.
 
-use candor_kernel::lease::{verdict, LeasePolicy, VitalFacts};
+use candor_kernel::lease::{LeasePolicy, VitalFacts, verdict};
 use candor_kernel::{
     Beat, BeatForm, Causes, Epoch, Error, RuntimeMetadata, RuntimeState, Status, WorkspaceId,
     WorkspaceState,
@@ -16,7 +16,8 @@ use crate::store::workspaces::Shown;
 /// # Errors
 /// A field error that names the field.
 pub fn workspace_id(field: &'static str, text: &str) -> Result<WorkspaceId, Error> {
-    text.parse().map_err(|_| Error::field(field, format!("{field} must be a UUID")))
+    text.parse()
+        .map_err(|_| Error::field(field, format!("{field} must be a UUID")))
 }
 
 /// A protobuf time.
@@ -68,7 +69,9 @@ pub const fn status(status: Status) -> pb::WorkspaceStatus {
 /// A stored label on the wire; unknown labels are unspecified.
 #[must_use]
 pub fn status_label(label: &str) -> pb::WorkspaceStatus {
-    label.parse().map_or(pb::WorkspaceStatus::Unspecified, status)
+    label
+        .parse()
+        .map_or(pb::WorkspaceStatus::Unspecified, status)
 }
 
 /// A heartbeat as the kernel reads it.
@@ -108,7 +111,10 @@ pub fn event(row: StoredEvent) -> pb::Event {
     pb::Event {
         id: row.id.to_string(),
         event_type: row.event_type,
-        workspace_id: row.workspace_id.map(|id| id.to_string()).unwrap_or_default(),
+        workspace_id: row
+            .workspace_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         payload: row.payload.unwrap_or_else(|| "null".to_owned()),
         created_at: row.created_at.map(timestamp),
         seq: row.seq.unwrap_or_default(),

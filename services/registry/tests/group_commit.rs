@@ -33,7 +33,12 @@ impl Lab {
         let options = pool.connect_options().as_ref().clone();
         let events = Arc::new(Notify::new());
         let (beats, _) = Beats::start(options, LeasePolicy::default(), events, stop.clone());
-        Self { pool, beats, stop, _postgres: postgres }
+        Self {
+            pool,
+            beats,
+            stop,
+            _postgres: postgres,
+        }
     }
 
     async fn workspace(&self, status: &str) -> WorkspaceId {
@@ -48,15 +53,24 @@ impl Lab {
     }
 
     async fn execute(&self, sql: &'static str, id: WorkspaceId) {
-        sqlx::query(sql).bind(id.as_uuid()).execute(&self.pool).await.unwrap();
+        sqlx::query(sql)
+            .bind(id.as_uuid())
+            .execute(&self.pool)
+            .await
+            .unwrap();
     }
 
     async fn text(&self, sql: &'static str, id: WorkspaceId) -> String {
-        sqlx::query_scalar(sql).bind(id.as_uuid()).fetch_one(&self.pool).await.unwrap()
+        sqlx::query_scalar(sql)
+            .bind(id.as_uuid())
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     async fn status(&self, id: WorkspaceId) -> String {
-        self.text("SELECT status::text FROM workspaces WHERE id = $1", id).await
+        self.text("SELECT status::text FROM workspaces WHERE id = $1", id)
+            .await
     }
 
     async fn events(&self, id: WorkspaceId) -> String {
@@ -73,7 +87,10 @@ impl Lab {
     }
 
     async fn beat_as(&self, caller: WorkspaceCaller, beat: Beat) -> Result<BeatOutcome, Reason> {
-        self.beats.submit(caller, beat, None).await.map_err(|error| error.reason())
+        self.beats
+            .submit(caller, beat, None)
+            .await
+            .map_err(|error| error.reason())
     }
 }
 
@@ -120,13 +137,17 @@ async fn one_event_per_degradation_in_the_transaction_that_degrades() {
         assert_eq!(lab.beat(id, wedged()).await, APPLIED);
     }
     assert_eq!(lab.status(id).await, "degraded");
-    let degraded = r#"WORKSPACE_DEGRADED{"sample_error": "init timeout", "runtime_state": "wedged"}"#;
+    let degraded =
+        r#"WORKSPACE_DEGRADED{"sample_error": "init timeout", "runtime_state": "wedged"}"#;
     assert_eq!(lab.events(id).await, degraded);
     for _ in 0..3 {
         assert_eq!(lab.beat(id, healthy()).await, APPLIED);
     }
     assert_eq!(lab.status(id).await, "online");
-    assert_eq!(lab.events(id).await, format!("{degraded} WORKSPACE_ONLINE{{}}"));
+    assert_eq!(
+        lab.events(id).await,
+        format!("{degraded} WORKSPACE_ONLINE{{}}")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,14 +155,18 @@ async fn a_status_changed_behind_its_back_is_seen_before_the_next_beat_is_writte
     let lab = Lab::new().await;
     let id = lab.workspace("online").await;
     assert_eq!(lab.beat(id, healthy()).await, APPLIED);
-    lab.execute("UPDATE workspaces SET status = 'removed' WHERE id = $1", id).await;
+    lab.execute("UPDATE workspaces SET status = 'removed' WHERE id = $1", id)
+        .await;
     let version: i64 =
         sqlx::query_scalar("SELECT auth_version FROM registry.workspace_vitals WHERE id = $1")
             .bind(id.as_uuid())
             .fetch_one(&lab.pool)
             .await
             .unwrap();
-    assert_eq!(lab.beat_as(caller(id, version), wedged()).await, Ok(BeatOutcome::Removed));
+    assert_eq!(
+        lab.beat_as(caller(id, version), wedged()).await,
+        Ok(BeatOutcome::Removed)
+    );
     assert_eq!(lab.status(id).await, "removed");
     assert_eq!(lab.events(id).await, "");
 }
@@ -159,9 +184,15 @@ async fn a_committed_revocation_is_never_overtaken() {
     assert_eq!(lab.beat(id, wedged()).await, Err(Reason::CredentialChanged));
     assert_eq!(lab.status(id).await, "online");
     assert_eq!(lab.beat_as(caller(id, 1), wedged()).await, APPLIED);
-    lab.execute("UPDATE workspace_auth_tokens SET revoked_at = now() WHERE workspace_id = $1", id)
-        .await;
-    assert_eq!(lab.beat_as(caller(id, 1), healthy()).await, Err(Reason::CredentialChanged));
+    lab.execute(
+        "UPDATE workspace_auth_tokens SET revoked_at = now() WHERE workspace_id = $1",
+        id,
+    )
+    .await;
+    assert_eq!(
+        lab.beat_as(caller(id, 1), healthy()).await,
+        Err(Reason::CredentialChanged)
+    );
     assert_eq!(lab.status(id).await, "degraded");
 }
 
@@ -178,9 +209,14 @@ async fn one_poison_beat_in_a_batch_harms_no_neighbour() {
         let id = lab.workspace("online").await;
         ids.push(id);
         let task = if n == 17 { "poison" } else { "fine" };
-        let beat = Beat { current_task: Some(task.to_owned()), ..wedged() };
+        let beat = Beat {
+            current_task: Some(task.to_owned()),
+            ..wedged()
+        };
         let beats = lab.beats.clone();
-        calls.push(tokio::spawn(async move { beats.submit(caller(id, 0), beat, None).await }));
+        calls.push(tokio::spawn(async move {
+            beats.submit(caller(id, 0), beat, None).await
+        }));
     }
     for (n, call) in calls.into_iter().enumerate() {
         let outcome = call.await.unwrap();
@@ -198,7 +234,8 @@ async fn beats_of_unknown_and_purged_ids_have_no_effect() {
     let unknown = WorkspaceId::from_uuid(uuid::Uuid::now_v7());
     assert_eq!(lab.beat(unknown, healthy()).await, Ok(BeatOutcome::Unknown));
     let purged = WorkspaceId::from_uuid(uuid::Uuid::now_v7());
-    lab.execute("INSERT INTO registry.tombstones (id) VALUES ($1)", purged).await;
+    lab.execute("INSERT INTO registry.tombstones (id) VALUES ($1)", purged)
+        .await;
     assert_eq!(lab.beat(purged, healthy()).await, Ok(BeatOutcome::Removed));
 }
 
@@ -206,7 +243,10 @@ async fn beats_of_unknown_and_purged_ids_have_no_effect() {
 async fn spend_only_rises_within_a_month_and_a_new_month_starts_afresh() {
     let lab = Lab::new().await;
     let id = lab.workspace("online").await;
-    let spend = |cents| Beat { monthly_spend: Some(cents), ..healthy() };
+    let spend = |cents| Beat {
+        monthly_spend: Some(cents),
+        ..healthy()
+    };
     let stored = "SELECT monthly_spend::text FROM registry.workspace_vitals WHERE id = $1";
     for (sent, want) in [(120, "120"), (100, "120"), (0, "120"), (130, "130")] {
         assert_eq!(lab.beat(id, spend(sent)).await, APPLIED);

@@ -1,7 +1,7 @@
 //! Folds the beats of one workspace, in arrival order, into one row.
 
 use candor_kernel::decision::beat_writes;
-use candor_kernel::{decide, Beat, Error, Occurrence, Outcome, WorkspaceCaller, WorkspaceState};
+use candor_kernel::{Beat, Error, Occurrence, Outcome, WorkspaceCaller, WorkspaceState, decide};
 use chrono::{DateTime, Utc};
 
 use super::BeatOutcome;
@@ -35,7 +35,10 @@ pub(super) fn fold(
     let mut row: Option<VitalsRow> = None;
     let mut answers = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
-        let occurrence = Occurrence::Beat { caller: arrival.caller, beat: arrival.beat };
+        let occurrence = Occurrence::Beat {
+            caller: arrival.caller,
+            beat: arrival.beat,
+        };
         let decision = decide(&state, &occurrence, now);
         answers.push(match &decision.outcome {
             Outcome::Applied => Ok(BeatOutcome::Applied { epoch: state.epoch }),
@@ -70,7 +73,11 @@ pub(super) fn fold(
     if let Some(change) = row.as_mut().and_then(|row| row.change.as_mut()) {
         write_state(change, &state)?;
     }
-    Ok(Folded { row, state, answers })
+    Ok(Folded {
+        row,
+        state,
+        answers,
+    })
 }
 
 fn empty(before: &Loaded, caller: &WorkspaceCaller) -> VitalsRow {
@@ -90,7 +97,12 @@ fn empty(before: &Loaded, caller: &WorkspaceCaller) -> VitalsRow {
     }
 }
 
-fn merge_vitals(row: &mut VitalsRow, state: &WorkspaceState, arrival: &Arrival<'_>, now: DateTime<Utc>) {
+fn merge_vitals(
+    row: &mut VitalsRow,
+    state: &WorkspaceState,
+    arrival: &Arrival<'_>,
+    now: DateTime<Utc>,
+) {
     let writes = beat_writes(state, arrival.beat, now);
     row.error_rate = writes.error_rate.or(row.error_rate);
     row.active_tasks = writes.active_tasks.or(row.active_tasks);

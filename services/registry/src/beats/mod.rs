@@ -5,7 +5,6 @@
 //! runnable when the last one ends.
 
 mod fold;
-mod link;
 mod outcome;
 mod service;
 mod worker;
@@ -15,11 +14,11 @@ use std::time::{Duration, Instant};
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Beat, Error, Reason, WorkspaceCaller};
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{mpsc, oneshot, Notify};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use outcome::BeatOutcome;
-pub use service::{without_effect, BeatService};
+pub use service::{BeatService, without_effect};
 
 /// How long a beat may wait for its commit before it answers 503.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -73,13 +72,23 @@ impl Beats {
     ) -> Result<BeatOutcome, Error> {
         check(&beat)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { caller, beat, traceparent, since: Instant::now(), attempts: 0, reply };
+        let job = Job {
+            caller,
+            beat,
+            traceparent,
+            since: Instant::now(),
+            attempts: 0,
+            reply,
+        };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 metrics::counter!("candor_beats_refused_total", "reason" => "queue_full")
                     .increment(1);
-                Error::new(Reason::Overloaded, "too many heartbeats are waiting — retry shortly")
-                    .with_retry_after(Duration::from_secs(1))
+                Error::new(
+                    Reason::Overloaded,
+                    "too many heartbeats are waiting — retry shortly",
+                )
+                .with_retry_after(Duration::from_secs(1))
             }
             mpsc::error::TrySendError::Closed(_) => {
                 Error::new(Reason::Draining, "the registry is shutting down")
@@ -90,8 +99,11 @@ impl Beats {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Error::internal("the beat batcher dropped a beat")),
             Err(_) => {
-                metrics::counter!("candor_beats_refused_total", "reason" => "deadline").increment(1);
-                Err(Error::store_unavailable("no commit within the deadline of a beat"))
+                metrics::counter!("candor_beats_refused_total", "reason" => "deadline")
+                    .increment(1);
+                Err(Error::store_unavailable(
+                    "no commit within the deadline of a beat",
+                ))
             }
         }
     }
@@ -100,21 +112,36 @@ impl Beats {
 /// Refuses what Postgres cannot hold, before it can spoil a batch.
 fn check(beat: &Beat) -> Result<(), Error> {
     if beat.error_rate.is_some_and(|rate| !rate.is_finite()) {
-        return Err(Error::field("error_rate", "error_rate must be a finite number"));
+        return Err(Error::field(
+            "error_rate",
+            "error_rate must be a finite number",
+        ));
     }
     let texts = [
         ("sample_error", beat.sample_error.as_deref()),
         ("current_task", beat.current_task.as_deref()),
-        ("runtime_state", beat.runtime_state.as_ref().map(|state| state.0.as_str())),
+        (
+            "runtime_state",
+            beat.runtime_state.as_ref().map(|state| state.0.as_str()),
+        ),
     ];
     for (field, text) in texts {
         if text.is_some_and(|text| text.contains('\0')) {
-            return Err(Error::field(field, format!("{field} must not contain NUL characters")));
+            return Err(Error::field(
+                field,
+                format!("{field} must not contain NUL characters"),
+            ));
         }
     }
-    let names = beat.runtime_metadata.iter().flat_map(|meta| meta.capabilities.keys());
+    let names = beat
+        .runtime_metadata
+        .iter()
+        .flat_map(|meta| meta.capabilities.keys());
     if names.into_iter().any(|name| name.contains('\0')) {
-        return Err(Error::field("runtime_metadata", "runtime_metadata must not contain NUL characters"));
+        return Err(Error::field(
+            "runtime_metadata",
+            "runtime_metadata must not contain NUL characters",
+        ));
     }
     Ok(())
 }

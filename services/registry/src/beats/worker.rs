@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_process::telemetry::propagation;
 use chrono::Utc;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
-use tokio::sync::{mpsc, Notify};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::{info_span, warn, Instrument as _};
+use tracing::{Instrument as _, info_span, warn};
 
-use super::fold::{fold, Arrival, Folded};
-use super::{link, BeatOutcome, Job, DEADLINE};
-use crate::store::beats::{write_changes, write_steady, VitalsRow, Written};
+use super::fold::{Arrival, Folded, fold};
+use super::{BeatOutcome, DEADLINE, Job};
+use crate::store::beats::{VitalsRow, Written, write_changes, write_steady};
 use crate::store::state::{self, Loaded};
 
 /// Beats in one batch, at most.
 const MOST_IN_BATCH: usize = 1024;
+/// Calls a batch's span is linked to, at most.
+const MOST_LINKS: usize = 128;
 /// Workspaces whose state is remembered; beyond it everything is read again.
 const MOST_REMEMBERED: usize = 200_000;
 /// Times a decision is made again because somebody else was faster.
@@ -124,7 +127,11 @@ impl Worker {
 
     async fn commit(&mut self, batch: Vec<Job>) {
         let span = info_span!("beats.batch", beats = batch.len());
-        link::link(&span, batch.iter().filter_map(|job| job.traceparent.as_deref()));
+        for job in batch.iter().take(MOST_LINKS) {
+            if let Some(traceparent) = &job.traceparent {
+                propagation::link(&span, traceparent);
+            }
+        }
         let started = std::time::Instant::now();
         self.commit_in_span(batch).instrument(span).await;
         metrics::histogram!("candor_beat_commit_seconds").record(started.elapsed().as_secs_f64());
@@ -134,7 +141,11 @@ impl Worker {
         let groups = group(batch);
         let missing = match self.remember(&groups).await {
             Ok(missing) => missing,
-            Err(error) => return self.postpone(groups.into_iter().flat_map(|g| g.jobs), &error).await,
+            Err(error) => {
+                return self
+                    .postpone(groups.into_iter().flat_map(|g| g.jobs), &error)
+                    .await;
+            }
         };
         let mut rows = Vec::with_capacity(groups.len());
         let mut pending = Vec::with_capacity(groups.len());
@@ -143,7 +154,14 @@ impl Worker {
             let Some(loaded) = self.remembered.get(&group.id) else {
                 let gone = missing.contains(&group.id.as_uuid());
                 for job in group.jobs {
-                    answer(job, Ok(if gone { BeatOutcome::Removed } else { BeatOutcome::Unknown }));
+                    answer(
+                        job,
+                        Ok(if gone {
+                            BeatOutcome::Removed
+                        } else {
+                            BeatOutcome::Unknown
+                        }),
+                    );
                 }
                 continue;
             };
@@ -164,7 +182,9 @@ impl Worker {
                     }
                     None => settle(jobs, folded.answers),
                 },
-                Err(error) => jobs.into_iter().for_each(|job| answer(job, Err(error.clone()))),
+                Err(error) => jobs
+                    .into_iter()
+                    .for_each(|job| answer(job, Err(error.clone()))),
             }
         }
         if !rows.is_empty() {
@@ -187,7 +207,11 @@ impl Worker {
             self.remembered.clear();
         }
         let wanted: Vec<_> = groups.iter().map(|group| group.id.as_uuid()).collect();
-        let wanted = if self.remembered.is_empty() { wanted } else { unknown };
+        let wanted = if self.remembered.is_empty() {
+            wanted
+        } else {
+            unknown
+        };
         let connection = self.connected().await?;
         let read = async {
             let found = state::load_many(connection, &wanted).await?;
@@ -200,7 +224,8 @@ impl Worker {
         };
         match tokio::time::timeout(DEADLINE, read).await {
             Ok(Ok((found, gone))) => {
-                self.remembered.extend(found.into_iter().map(|loaded| (loaded.id, loaded)));
+                self.remembered
+                    .extend(found.into_iter().map(|loaded| (loaded.id, loaded)));
                 Ok(gone.into_iter().collect())
             }
             Ok(Err(error)) => {
@@ -231,10 +256,14 @@ impl Worker {
                 Err(Failure::Refused(error)) if rows.len() == 1 => {
                     let id = rows[0].id;
                     warn!(workspace_id = %id, %error, "Postgres refused a beat");
-                    metrics::counter!("candor_beats_refused_total", "reason" => "poison").increment(1);
+                    metrics::counter!("candor_beats_refused_total", "reason" => "poison")
+                        .increment(1);
                     self.remembered.remove(&id);
                     for job in pending.into_iter().flat_map(|(jobs, _)| jobs) {
-                        answer(job, Err(Error::internal("the datastore refused this heartbeat")));
+                        answer(
+                            job,
+                            Err(Error::internal("the datastore refused this heartbeat")),
+                        );
                     }
                 }
                 Err(Failure::Refused(_)) => {
@@ -266,7 +295,11 @@ impl Worker {
                 }
                 Ok(written)
             }
-            Ok(Err(error)) if error.as_database_error().is_some_and(|e| !is_passing(e.code().as_deref())) => {
+            Ok(Err(error))
+                if error
+                    .as_database_error()
+                    .is_some_and(|e| !is_passing(e.code().as_deref())) =>
+            {
                 Err(Failure::Refused(error))
             }
             Ok(Err(error)) => {
@@ -275,7 +308,9 @@ impl Worker {
             }
             Err(_) => {
                 self.connection = None;
-                Err(Failure::Lost(Error::store_unavailable("the batch took too long")))
+                Err(Failure::Lost(Error::store_unavailable(
+                    "the batch took too long",
+                )))
             }
         }
     }
@@ -306,7 +341,10 @@ impl Worker {
     /// read again, decide again.
     fn conflicted(&mut self, id: WorkspaceId, row: &VitalsRow, jobs: Vec<Job>) {
         metrics::counter!("candor_beat_conflicts_total").increment(1);
-        let read_at = self.remembered.remove(&id).map(|loaded| loaded.auth_version);
+        let read_at = self
+            .remembered
+            .remove(&id)
+            .map(|loaded| loaded.auth_version);
         for mut job in jobs {
             job.attempts += 1;
             if job.attempts >= MOST_ATTEMPTS {
@@ -349,7 +387,9 @@ impl Worker {
                 Err(_) => return Err(Error::store_unavailable("connecting took too long")),
             }
         }
-        self.connection.as_mut().ok_or_else(|| Error::internal("connection vanished"))
+        self.connection
+            .as_mut()
+            .ok_or_else(|| Error::internal("connection vanished"))
     }
 }
 
@@ -363,7 +403,10 @@ fn group(batch: Vec<Job>) -> Vec<Group> {
         }
         let id = job.caller.id;
         let position = *at.entry(id).or_insert_with(|| {
-            groups.push(Group { id, jobs: Vec::with_capacity(1) });
+            groups.push(Group {
+                id,
+                jobs: Vec::with_capacity(1),
+            });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(position) {
@@ -380,9 +423,11 @@ fn current_proofs(jobs: Vec<Job>) -> Vec<Job> {
     let Some(newest) = jobs.iter().map(|job| job.caller.auth_version).max() else {
         return jobs;
     };
-    let (current, old): (Vec<_>, Vec<_>) =
-        jobs.into_iter().partition(|job| job.caller.auth_version == newest);
-    old.into_iter().for_each(|job| answer(job, Err(credential_changed())));
+    let (current, old): (Vec<_>, Vec<_>) = jobs
+        .into_iter()
+        .partition(|job| job.caller.auth_version == newest);
+    old.into_iter()
+        .for_each(|job| answer(job, Err(credential_changed())));
     current
 }
 
@@ -406,8 +451,11 @@ fn answer(job: Job, result: Result<BeatOutcome, Error>) {
 }
 
 fn contention() -> Error {
-    Error::new(Reason::Contention, "the workspace changes too often right now — retry shortly")
-        .with_retry_after(Duration::from_secs(1))
+    Error::new(
+        Reason::Contention,
+        "the workspace changes too often right now — retry shortly",
+    )
+    .with_retry_after(Duration::from_secs(1))
 }
 
 fn credential_changed() -> Error {
@@ -417,5 +465,9 @@ fn credential_changed() -> Error {
 /// Deadlocks, serialisation failures and shutdowns pass: the batch is tried
 /// again (SQLSTATE classes 40, 53, 57 and 08).
 fn is_passing(code: Option<&str>) -> bool {
-    code.is_some_and(|code| ["40", "53", "57", "08"].iter().any(|class| code.starts_with(class)))
+    code.is_some_and(|code| {
+        ["40", "53", "57", "08"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candor_kernel::Error;
 use candor_proto::registry::v1 as pb;
 
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::workspaces;
 use crate::wire;
@@ -30,7 +30,10 @@ pub(super) async fn update(
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
     checks::operator(&call)?;
     if request.budget_limit.is_some_and(|limit| limit < 0) {
-        return Err(Error::field("budget_limit", "budget_limit must be >= 0 (USD cents)"));
+        return Err(Error::field(
+            "budget_limit",
+            "budget_limit must be >= 0 (USD cents)",
+        ));
     }
     let mut connection = app.connection().await?;
     if !workspaces::set_budget(&mut connection, id, request.budget_limit).await? {

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use super::Call;
 
-fn not_allowed() -> Error {
+/// The answer for a known caller that may not do this.
+pub(super) fn not_allowed() -> Error {
     Error::new(Reason::NotAllowed, "this caller may not do that")
 }
 
@@ -36,17 +37,23 @@ pub(super) fn self_or_operator(call: &Call, id: WorkspaceId) -> Result<(), Error
 
 /// The workspace itself, nobody else: beats, registers and cards are an agent's
 /// own words.
-pub(super) fn only_self(call: &Call, id: WorkspaceId) -> Result<&WorkspaceCaller, Error> {
-    match call.caller.workspace() {
+pub(super) fn only_self(caller: &Caller, id: WorkspaceId) -> Result<&WorkspaceCaller, Error> {
+    match caller.workspace() {
         Some(caller) if caller.id == id => Ok(caller),
-        _ => Err(Error::new(Reason::InvalidCredential, "invalid workspace auth token")),
+        _ => Err(Error::new(
+            Reason::InvalidCredential,
+            "invalid workspace auth token",
+        )),
     }
 }
 
 /// Refuses texts that Postgres cannot hold.
 pub(super) fn text(field: &'static str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::field(field, format!("{field} must not contain NUL characters")));
+        return Err(Error::field(
+            field,
+            format!("{field} must not contain NUL characters"),
+        ));
     }
     Ok(())
 }
@@ -60,7 +67,10 @@ pub(super) fn json(field: &'static str, text: &str) -> Result<(), Error> {
         let value: serde_json::Value = serde_json::from_str(text)
             .map_err(|_| Error::field(field, format!("{field} is not JSON")))?;
         if holds_nul(&value) {
-            return Err(Error::field(field, format!("{field} must not contain NUL characters")));
+            return Err(Error::field(
+                field,
+                format!("{field} must not contain NUL characters"),
+            ));
         }
     }
     Ok(())
@@ -70,9 +80,9 @@ fn holds_nul(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::String(text) => text.contains('\0'),
         serde_json::Value::Array(items) => items.iter().any(holds_nul),
-        serde_json::Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
-        }
+        serde_json::Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
         _ => false,
     }
 }
@@ -88,7 +98,13 @@ mod tests {
 
     #[test]
     fn nul_is_found_in_every_place_and_nowhere_else() {
-        for bad in [r#"{"a":"\u0000"}"#, r#"["x\u0000"]"#, r#"{"\u0000":1}"#, "{", ""] {
+        for bad in [
+            r#"{"a":"\u0000"}"#,
+            r#"["x\u0000"]"#,
+            r#"{"\u0000":1}"#,
+            "{",
+            "",
+        ] {
             assert!(json("f", bad).is_err(), "{bad}");
         }
         for good in ["null", r#"{"a":"\\u0000"}"#, "[1.0]"] {

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use candor_kernel::decision::{Creation, CreationKind, Profile};
-use candor_kernel::{decide, Error, Occurrence, Status, WorkspaceId, WorkspaceState};
+use candor_kernel::{Error, Occurrence, Status, WorkspaceId, WorkspaceState, decide};
 use candor_proto::registry::v1 as pb;
 
 use super::registration::mint;
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::create::{self, NewWorkspace};
 use crate::store::decisions::{self, Cause};
-use crate::store::{canvas, tokens, Store, Tx};
+use crate::store::{Store, Tx, canvas, tokens};
 use crate::{fields, redact, secrets, wire};
 
 /// Told in the event of a workspace that no backend claims (recorded).
 const NO_BACKEND: &str = "Docker not available on this platform instance";
 /// Shown as that workspace's last error until its agent beats (recorded).
-const NO_BACKEND_HINT: &str = "Docker not available — workspace containers require a Docker daemon or external provisioning.";
+const NO_BACKEND_HINT: &str =
+    "Docker not available — workspace containers require a Docker daemon or external provisioning.";
 /// Bytes of an initial memory that are kept.
 const MOST_MEMORY: usize = 100_000;
 
@@ -44,10 +45,21 @@ pub(super) async fn create(
         (true, false) => CreationKind::ExternalWithUrl,
         (false, _) => CreationKind::ContainerWithoutBackend { error: NO_BACKEND },
     };
-    let profile = Profile { name: &request.name, tier: plan.tier, runtime: plan.runtime };
+    let profile = Profile {
+        name: &request.name,
+        tier: plan.tier,
+        runtime: plan.runtime,
+    };
     let occurrence = Occurrence::Created(Creation { profile, kind });
-    let decision = decide(&WorkspaceState::unborn(plan.external), &occurrence, chrono::Utc::now());
-    let status = decision.next.as_ref().map_or(Status::Provisioning, |next| next.status);
+    let decision = decide(
+        &WorkspaceState::unborn(plan.external),
+        &occurrence,
+        chrono::Utc::now(),
+    );
+    let status = decision
+        .next
+        .as_ref()
+        .map_or(Status::Provisioning, |next| next.status);
 
     let mut tx = app.store.begin().await?;
     create::insert(&mut tx, &new_row(id, &request, &plan, status)).await?;
@@ -59,9 +71,19 @@ pub(super) async fn create(
         });
         create::insert_config(&mut tx, id, &config).await?;
     }
-    let cause = Cause { traceparent: call.traceparent, evidence: String::new() };
+    let cause = Cause {
+        traceparent: call.traceparent,
+        evidence: String::new(),
+    };
     for event in &decision.events {
-        decisions::insert_event(&mut tx, id, event.event_type.label(), &event.payload, &cause).await?;
+        decisions::insert_event(
+            &mut tx,
+            id,
+            event.event_type.label(),
+            &event.payload,
+            &cause,
+        )
+        .await?;
     }
     create::record_first(&mut tx, id, decision.rule.code(), status, "created").await?;
     let auth_token = if plan.awaiting {
@@ -72,6 +94,7 @@ pub(super) async fn create(
         None
     };
     Store::commit(tx).await?;
+    app.watermark.credentials_changed();
     app.events_written.notify_one();
     Ok(pb::CreateWorkspaceResponse {
         id: id.to_string(),
@@ -93,11 +116,17 @@ fn plan(request: &pb::CreateWorkspaceRequest) -> Result<Plan<'_>, Error> {
     fields::model(&request.model)?;
     fields::runtime(&request.runtime)?;
     fields::template(&request.template)?;
-    let directory = request.workspace_dir.as_deref().filter(|dir| !dir.is_empty());
+    let directory = request
+        .workspace_dir
+        .as_deref()
+        .filter(|dir| !dir.is_empty());
     if let Some(directory) = directory {
         fields::directory(directory)?;
     }
-    let access = request.workspace_access.as_deref().filter(|access| !access.is_empty());
+    let access = request
+        .workspace_access
+        .as_deref()
+        .filter(|access| !access.is_empty());
     let access = access.unwrap_or("none");
     fields::access(access, directory)?;
     checks::text("url", &request.url)?;
@@ -109,11 +138,21 @@ fn plan(request: &pb::CreateWorkspaceRequest) -> Result<Plan<'_>, Error> {
     for memory in &request.initial_memories {
         checks::text("initial_memories", &memory.content)?;
     }
-    if request.canvas.as_ref().is_some_and(|at| !at.x.is_finite() || !at.y.is_finite()) {
-        return Err(Error::field("canvas", "canvas.x and canvas.y must be finite numbers"));
+    if request
+        .canvas
+        .as_ref()
+        .is_some_and(|at| !at.x.is_finite() || !at.y.is_finite())
+    {
+        return Err(Error::field(
+            "canvas",
+            "canvas.x and canvas.y must be finite numbers",
+        ));
     }
-    let parent_id =
-        request.parent_id.as_deref().map(|id| wire::workspace_id("parent_id", id)).transpose()?;
+    let parent_id = request
+        .parent_id
+        .as_deref()
+        .map(|id| wire::workspace_id("parent_id", id))
+        .transpose()?;
     let external = request.external || request.runtime == "external";
     Ok(Plan {
         external,
@@ -144,7 +183,10 @@ fn new_row<'a>(
         runtime: plan.runtime,
         url: (plan.external && !request.url.is_empty()).then_some(request.url.as_str()),
         parent_id: plan.parent_id,
-        workspace_dir: request.workspace_dir.as_deref().filter(|dir| !dir.is_empty()),
+        workspace_dir: request
+            .workspace_dir
+            .as_deref()
+            .filter(|dir| !dir.is_empty()),
         workspace_access: plan.access,
         budget_limit: request.budget_limit,
         max_concurrent_tasks: request.max_concurrent_tasks.max(1),
@@ -164,7 +206,10 @@ async fn belongings(
         let (sealed, version) = app.config.sealer.seal(key, value)?;
         create::insert_secret(tx, id, key, &sealed, version).await?;
     }
-    let (x, y) = request.canvas.as_ref().map_or((0.0, 0.0), |at| (at.x, at.y));
+    let (x, y) = request
+        .canvas
+        .as_ref()
+        .map_or((0.0, 0.0), |at| (at.x, at.y));
     canvas::set_position(tx, id, x, y).await?;
     for memory in &request.initial_memories {
         let scope = match memory.scope.to_uppercase().as_str() {

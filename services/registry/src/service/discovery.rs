@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use candor_kernel::access::{may_talk, Lineage};
+use candor_kernel::access::{Lineage, may_talk};
 use candor_kernel::{Caller, Error, Reason, Status, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 use sqlx::PgConnection;
 
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::{discovery, workspaces};
 use crate::wire;
 
 fn not_authorized() -> Error {
-    Error::new(Reason::NotAllowed, "not authorized to discover this workspace")
+    Error::new(
+        Reason::NotAllowed,
+        "not authorized to discover this workspace",
+    )
 }
 
 pub(super) async fn discover(
@@ -39,7 +42,11 @@ pub(super) async fn discover(
         return Err(Error::new(Reason::NoAddress, "workspace not available")
             .with_fact("status", status.legacy_label()));
     }
-    Ok(pb::DiscoverResponse { id: row.id.to_string(), name: row.name, url: row.url })
+    Ok(pb::DiscoverResponse {
+        id: row.id.to_string(),
+        name: row.name,
+        url: row.url,
+    })
 }
 
 /// The workspace that asks: the caller itself, or the one a person names.
@@ -50,7 +57,10 @@ fn asker(call: &Call, request: &pb::DiscoverRequest) -> Result<WorkspaceId, Erro
             if named.parse() == Ok(caller.id) {
                 Ok(caller.id)
             } else {
-                Err(Error::new(Reason::InvalidCredential, "invalid workspace auth token"))
+                Err(Error::new(
+                    Reason::InvalidCredential,
+                    "invalid workspace auth token",
+                ))
             }
         }
         (Caller::User { .. } | Caller::System { .. }, Some(named)) => {
@@ -79,8 +89,14 @@ async fn allowed(
         return Ok(false);
     };
     Ok(may_talk(
-        &Lineage { id: *caller, ancestors: above_caller },
-        &Lineage { id: *target, ancestors: above_target },
+        &Lineage {
+            id: *caller,
+            ancestors: above_caller,
+        },
+        &Lineage {
+            id: *target,
+            ancestors: above_target,
+        },
     ))
 }
 
@@ -90,7 +106,10 @@ pub(super) async fn check_access(
     request: pb::CheckAccessRequest,
 ) -> Result<pb::CheckAccessResponse, Error> {
     if request.caller_id.is_empty() || request.target_id.is_empty() {
-        return Err(Error::field("caller_id", "caller_id and target_id are required"));
+        return Err(Error::field(
+            "caller_id",
+            "caller_id and target_id are required",
+        ));
     }
     // Equal ids are allowed whatever they are (recorded).
     if request.caller_id == request.target_id {
@@ -113,9 +132,16 @@ pub(super) async fn peers(
 ) -> Result<pb::ListPeersResponse, Error> {
     let id = wire::workspace_id("id", &request.id)?;
     checks::self_or_operator(&call, id)?;
-    let wanted = request.q.as_deref().unwrap_or_default().trim().to_lowercase();
+    let wanted = request
+        .q
+        .as_deref()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
     let mut connection = app.connection().await?;
-    let rows = discovery::peers(&mut connection, id).await?.ok_or_else(checks::not_found)?;
+    let rows = discovery::peers(&mut connection, id)
+        .await?
+        .ok_or_else(checks::not_found)?;
     let matches = |text: &str| text.to_lowercase().contains(&wanted);
     let peers = rows
         .into_iter()

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{checks, Call, Reply};
+use super::{Call, Reply, checks};
 use crate::app::App;
-use crate::store::events::{self, Appended};
 use crate::store::Store;
+use crate::store::events::{self, Appended};
 use crate::wire;
 
 /// Events listed, at most (contract/activity.md).
@@ -29,15 +29,20 @@ pub(super) async fn list(
     request: pb::ListEventsRequest,
 ) -> Result<pb::ListEventsResponse, Error> {
     checks::operator(&call)?;
-    let workspace =
-        request.workspace_id.as_deref().map(|id| wire::workspace_id("workspace_id", id)).transpose()?;
+    let workspace = request
+        .workspace_id
+        .as_deref()
+        .map(|id| wire::workspace_id("workspace_id", id))
+        .transpose()?;
     let limit = match request.limit {
         limit if limit <= 0 => MOST_LISTED,
         limit => i64::from(limit).min(MOST_LISTED),
     };
     let mut connection = app.connection().await?;
     let rows = events::newest(&mut connection, workspace, limit).await?;
-    Ok(pb::ListEventsResponse { events: rows.into_iter().map(wire::event).collect() })
+    Ok(pb::ListEventsResponse {
+        events: rows.into_iter().map(wire::event).collect(),
+    })
 }
 
 /// Stored events from a cursor on, then live. Ends when the watcher goes, or is
@@ -47,8 +52,11 @@ pub(super) async fn watch(
     call: Call,
     request: pb::WatchEventsRequest,
 ) -> Result<Reply<pb::Event>, Error> {
-    let only: Option<WorkspaceId> =
-        request.workspace_id.as_deref().map(|id| wire::workspace_id("workspace_id", id)).transpose()?;
+    let only: Option<WorkspaceId> = request
+        .workspace_id
+        .as_deref()
+        .map(|id| wire::workspace_id("workspace_id", id))
+        .transpose()?;
     match only {
         Some(id) => checks::self_or_operator(&call, id)?,
         None => checks::operator(&call)?,
@@ -60,7 +68,13 @@ pub(super) async fn watch(
         None => events::last_seq(&mut *app.connection().await?).await?,
     };
     let (out, stream) = mpsc::channel(BUFFER);
-    let watcher = Watcher { app, only, cursor, transient: request.include_transient, out };
+    let watcher = Watcher {
+        app,
+        only,
+        cursor,
+        transient: request.include_transient,
+        out,
+    };
     tokio::spawn(watcher.run(subscription));
     Ok(Box::pin(ReceiverStream::new(stream)))
 }
@@ -83,6 +97,11 @@ impl Watcher {
             let notice = tokio::select! {
                 notice = subscription.next() => notice,
                 () = self.out.closed() => return,
+                () = self.app.stop.cancelled() => {
+                    let error = Error::new(Reason::Draining, "the registry is shutting down");
+                    let _ = self.out.send(Err(to_status(&error))).await;
+                    return;
+                }
             };
             match notice {
                 Some(Notice::Transient(envelope)) => self.offer(&envelope),
@@ -103,7 +122,9 @@ impl Watcher {
             let full = i64::try_from(rows.len()).unwrap_or(PAGE) == PAGE;
             for row in rows {
                 self.cursor = row.seq.unwrap_or(self.cursor);
-                let wanted = self.only.is_none_or(|id| row.workspace_id == Some(id.as_uuid()));
+                let wanted = self
+                    .only
+                    .is_none_or(|id| row.workspace_id == Some(id.as_uuid()));
                 if wanted && self.out.send(Ok(wire::event(row))).await.is_err() {
                     return Ok(());
                 }
@@ -116,7 +137,9 @@ impl Watcher {
 
     /// Transient events are dropped for a watcher that does not keep up.
     fn offer(&self, envelope: &Envelope) {
-        let wanted = self.only.is_none_or(|id| envelope.workspace_id == id.to_string());
+        let wanted = self
+            .only
+            .is_none_or(|id| envelope.workspace_id == id.to_string());
         if self.transient && wanted {
             let event = pb::Event {
                 id: String::new(),
@@ -146,7 +169,10 @@ pub(super) async fn append(
     for event in &request.events {
         checks::json("payload", &event.payload)?;
         checks::text("event_type", &event.event_type)?;
-        let id = event.id.parse().map_err(|_| Error::field("id", "id must be a UUID"))?;
+        let id = event
+            .id
+            .parse()
+            .map_err(|_| Error::field("id", "id must be a UUID"))?;
         let created_at = event
             .created_at
             .as_ref()
@@ -180,7 +206,9 @@ pub(super) async fn publish(
     request: pb::PublishTransientRequest,
 ) -> Result<pb::PublishTransientResponse, Error> {
     checks::platform(&call)?;
-    let event = request.event.ok_or_else(|| Error::field("event", "event is required"))?;
+    let event = request
+        .event
+        .ok_or_else(|| Error::field("event", "event is required"))?;
     checks::json("payload", &event.payload)?;
     let envelope = Envelope {
         event: event.event_type,
@@ -190,5 +218,7 @@ pub(super) async fn publish(
         seq: None,
     };
     let receivers = app.bus.publish_transient(envelope);
-    Ok(pb::PublishTransientResponse { receivers: i32::try_from(receivers).unwrap_or(i32::MAX) })
+    Ok(pb::PublishTransientResponse {
+        receivers: i32::try_from(receivers).unwrap_or(i32::MAX),
+    })
 }

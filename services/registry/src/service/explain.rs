@@ -1,11 +1,12 @@
-//! Why a workspace has its status.
+//! Why a workspace has its status, and whether the registry's own work goes on.
 
 use std::sync::Arc;
 
 use candor_kernel::{Causes, Error};
 use candor_proto::registry::v1 as pb;
 
-use super::{checks, Call};
+use super::workspaces::shown;
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::{decisions, workspaces};
 use crate::wire;
@@ -52,10 +53,32 @@ pub(super) async fn explain(
         .collect();
     let (fence_epoch, state_version) = (row.fence_epoch, row.state_version);
     Ok(pb::ExplainStatusResponse {
-        workspace: Some(wire::workspace(row, &app.config.leases)?),
+        workspace: Some(shown(&app, row)?),
         causes,
         decisions,
         fence_epoch,
         state_version,
+    })
+}
+
+/// When this registry's background work last ran.
+pub(super) async fn liveness(
+    app: Arc<App>,
+    call: Call,
+    _: pb::GetLivenessRequest,
+) -> Result<pb::GetLivenessResponse, Error> {
+    checks::operator(&call)?;
+    let subsystems = app
+        .ticks
+        .all()
+        .into_iter()
+        .map(|(name, at)| pb::Subsystem {
+            name: name.to_owned(),
+            last_tick_at: Some(wire::timestamp(at)),
+        })
+        .collect();
+    Ok(pb::GetLivenessResponse {
+        subsystems,
+        server_time: Some(wire::timestamp(chrono::Utc::now())),
     })
 }

@@ -17,8 +17,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use candor_kernel::{Caller, Error, Reason};
+use candor_identity::{Inbound, Who};
+use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
 use candor_process::grpc::to_status;
+use candor_process::telemetry::propagation;
 use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_server::RegistryService;
 use futures::Stream;
@@ -26,29 +28,63 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::App;
 
+/// Whom assertions for this service are made out to.
+pub const AUDIENCE: &str = "candor.registry.v1.RegistryService";
+
 /// A response stream.
 pub type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What the identity layer and the tracing layer learnt about a call.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
+    /// What a direct caller presented, so that a proof can be checked again.
+    pub inbound: Option<Inbound>,
     /// W3C traceparent of the call, if it is traced.
     pub traceparent: Option<String>,
 }
 
 impl Call {
+    /// The workspace that speaks for itself: as Candor's other process
+    /// authenticated it, or as what was presented proves for `id`.
+    ///
+    /// # Errors
+    /// `MISSING_CREDENTIAL`, `INVALID_CREDENTIAL` and the other refusals.
+    async fn agent(&self, who: Who, id: WorkspaceId) -> Result<WorkspaceCaller, Error> {
+        let caller = self.principal(who, id).await?;
+        Ok(checks::only_self(&caller, id)?.clone())
+    }
+
+    /// Who calls about workspace `id`: known already, or by what was presented.
+    async fn principal(&self, who: Who, id: WorkspaceId) -> Result<Caller, Error> {
+        match &self.inbound {
+            None => Ok(self.caller.clone()),
+            Some(inbound) => Ok(inbound
+                .authenticator
+                .authenticate(inbound.mode, &inbound.presented, who, Some(id))
+                .await?),
+        }
+    }
+
     fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        let caller = request.extensions().get::<Caller>().cloned().ok_or_else(|| {
-            Error::new(Reason::MissingCredential, "no identity: authenticate with metadata `authorization`")
-        })?;
-        let traceparent = request
-            .metadata()
-            .get("traceparent")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        Ok(Self { caller, traceparent })
+        let caller = request
+            .extensions()
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| {
+                Error::new(
+                    Reason::MissingCredential,
+                    "no identity: authenticate with metadata `authorization`",
+                )
+            })?;
+        let traceparent = propagation::traceparent();
+        let inbound = request.extensions().get::<Inbound>().cloned();
+        Ok(Self {
+            caller,
+            inbound,
+            traceparent,
+        })
     }
 }
 
@@ -76,12 +112,7 @@ impl RegistryGrpc {
         let call = Call::of(&request).map_err(|error| to_status(&error))?;
         match handler(Arc::clone(&self.app), call, request.into_inner()).await {
             Ok(response) => Ok(Response::new(response)),
-            Err(error) => {
-                if let Some(internal) = error.internal_text() {
-                    tracing::warn!(reason = error.reason().code(), internal, "call failed");
-                }
-                Err(to_status(&error))
-            }
+            Err(error) => Err(to_status(&error)),
         }
     }
 }
@@ -136,6 +167,8 @@ unary! {
     append_events: AppendEventsRequest -> AppendEventsResponse = events::append;
     publish_transient: PublishTransientRequest -> PublishTransientResponse = events::publish;
     issue_token: IssueTokenRequest -> IssueTokenResponse = tokens::issue;
+    report_rejected_beats: ReportRejectedBeatsRequest -> ReportRejectedBeatsResponse = tokens::report_rejected;
+    get_liveness: GetLivenessRequest -> GetLivenessResponse = explain::liveness;
     verify_token: VerifyTokenRequest -> VerifyTokenResponse = tokens::verify;
     list_tokens: ListTokensRequest -> ListTokensResponse = tokens::list;
     revoke_token: RevokeTokenRequest -> RevokeTokenResponse = tokens::revoke;

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use candor_egress::{check_registered_url, UrlVerdict};
+use candor_egress::{UrlVerdict, check_registered_url};
+use candor_identity::Who;
 use candor_kernel::token::TokenText;
 use candor_kernel::{
-    decide, AuthMethod, Error, Occurrence, Outcome, Reason, Status, WorkspaceCaller, WorkspaceId,
-    WorkspaceState,
+    AuthMethod, Error, Occurrence, Outcome, Reason, Status, WorkspaceCaller, WorkspaceId,
+    WorkspaceState, decide,
 };
 use candor_proto::registry::v1 as pb;
 use rand::RngCore as _;
 
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::create::{self, NewWorkspace};
 use crate::store::decisions::{self, Cause};
 use crate::store::state::{self, Loaded};
 use crate::store::workspaces::{self, Endpoint};
-use crate::store::{tokens, Store, Tx};
+use crate::store::{Store, Tx, tokens};
 use crate::wire;
 
 /// A new token from the operating system's randomness.
@@ -34,7 +35,7 @@ pub(super) async fn register(
     request: pb::RegisterRequest,
 ) -> Result<pb::RegisterResponse, Error> {
     let id = wire::workspace_id("id", &request.id)?;
-    let caller = checks::only_self(&call, id)?.clone();
+    let caller = call.agent(Who::Register, id).await?;
     checks::json("agent_card", &request.agent_card)?;
     let given = request.url.as_deref().unwrap_or_default();
     checks::text("url", given)?;
@@ -56,9 +57,16 @@ pub(super) async fn register(
     let mut tx = app.store.begin().await?;
     let before = lock_or_create(&mut tx, id, &caller).await?;
     if caller.auth_version != before.auth_version {
-        return Err(Error::new(Reason::CredentialChanged, "invalid workspace auth token"));
+        return Err(Error::new(
+            Reason::CredentialChanged,
+            "invalid workspace auth token",
+        ));
     }
-    let occurrence = Occurrence::Registered { caller: &caller, url, agent_card: &request.agent_card };
+    let occurrence = Occurrence::Registered {
+        caller: &caller,
+        url,
+        agent_card: &request.agent_card,
+    };
     let decision = decide(&before.state, &occurrence, chrono::Utc::now());
     match &decision.outcome {
         Outcome::Applied => {}
@@ -73,17 +81,30 @@ pub(super) async fn register(
         Outcome::Removed => return Err(removed()),
         Outcome::Refused(error) => return Err(error.clone()),
     }
-    let cause = Cause { traceparent: call.traceparent, evidence: "registered".to_owned() };
+    let cause = Cause {
+        traceparent: call.traceparent,
+        evidence: "registered".to_owned(),
+    };
     if !decisions::persist(&mut tx, &before, &decision, &cause).await? {
         return Err(Error::internal("a locked workspace changed"));
     }
     workspaces::set_endpoint(&mut tx, id, &endpoint).await?;
-    let ttl = app.config.leases.ttl_of(before.state.external).as_secs_f64();
+    let ttl = app
+        .config
+        .leases
+        .ttl_of(before.state.external)
+        .as_secs_f64();
     workspaces::renew_existing_lease(&mut tx, id, ttl).await?;
     let auth_token = first_token(&mut tx, id, &before).await?;
     Store::commit(tx).await?;
+    if auth_token.is_some() {
+        app.watermark.credentials_changed();
+    }
     app.events_written.notify_one();
-    let epoch = decision.next.as_ref().map_or(before.state.epoch, |next| next.epoch);
+    let epoch = decision
+        .next
+        .as_ref()
+        .map_or(before.state.epoch, |next| next.epoch);
     Ok(pb::RegisterResponse {
         status: "registered".to_owned(),
         auth_token,
@@ -97,7 +118,10 @@ fn delivery_mode(given: Option<&str>, url: &str) -> Result<&'static str, Error> 
         None | Some("") => Ok(if url.is_empty() { "poll" } else { "push" }),
         Some("push") => Ok("push"),
         Some("poll") => Ok("poll"),
-        Some(_) => Err(Error::field("delivery_mode", "delivery_mode must be push or poll")),
+        Some(_) => Err(Error::field(
+            "delivery_mode",
+            "delivery_mode must be push or poll",
+        )),
     }
 }
 
@@ -120,7 +144,10 @@ async fn lock_or_create(
         return Err(removed());
     }
     if caller.auth != AuthMethod::Claimed {
-        return Err(Error::new(Reason::CredentialChanged, "invalid workspace auth token"));
+        return Err(Error::new(
+            Reason::CredentialChanged,
+            "invalid workspace auth token",
+        ));
     }
     let name = id.to_string();
     create::insert(
@@ -143,13 +170,26 @@ async fn lock_or_create(
         },
     )
     .await?;
-    create::record_first(tx, id, "R12", Status::Provisioning, "registered an unknown id").await?;
+    create::record_first(
+        tx,
+        id,
+        "R12",
+        Status::Provisioning,
+        "registered an unknown id",
+    )
+    .await?;
     state::lock(tx, &[id.as_uuid()]).await?;
-    state::load(tx, id).await?.ok_or_else(|| Error::internal("a new row vanished"))
+    state::load(tx, id)
+        .await?
+        .ok_or_else(|| Error::internal("a new row vanished"))
 }
 
 /// The first register of a workspace without live tokens hands one out, once.
-async fn first_token(tx: &mut Tx, id: WorkspaceId, before: &Loaded) -> Result<Option<String>, Error> {
+async fn first_token(
+    tx: &mut Tx,
+    id: WorkspaceId,
+    before: &Loaded,
+) -> Result<Option<String>, Error> {
     if tokens::count_live(tx, id).await? > 0 {
         return Ok(None);
     }
@@ -167,9 +207,11 @@ pub(super) async fn update_card(
     request: pb::UpdateAgentCardRequest,
 ) -> Result<pb::UpdateAgentCardResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    let caller = checks::only_self(&call, id)?.clone();
+    let caller = call.agent(Who::UpdateCard, id).await?;
     checks::json("agent_card", &request.agent_card)?;
-    let updated = pb::UpdateAgentCardResponse { status: "updated".to_owned() };
+    let updated = pb::UpdateAgentCardResponse {
+        status: "updated".to_owned(),
+    };
     let mut tx = app.store.begin().await?;
     state::lock(&mut tx, &[id.as_uuid()]).await?;
     let Some(before) = state::load(&mut tx, id).await? else {
@@ -179,14 +221,20 @@ pub(super) async fn update_card(
         return Err(removed());
     }
     if caller.auth_version != before.auth_version {
-        return Err(Error::new(Reason::CredentialChanged, "invalid workspace auth token"));
+        return Err(Error::new(
+            Reason::CredentialChanged,
+            "invalid workspace auth token",
+        ));
     }
     if before.state.is_stale(&caller) {
         return Ok(updated);
     }
     workspaces::set_card(&mut tx, id, &request.agent_card).await?;
     let payload = format!(r#"{{"agent_card":{}}}"#, request.agent_card);
-    let cause = Cause { traceparent: call.traceparent, evidence: String::new() };
+    let cause = Cause {
+        traceparent: call.traceparent,
+        evidence: String::new(),
+    };
     decisions::insert_event(&mut tx, id, "AGENT_CARD_UPDATED", &payload, &cause).await?;
     Store::commit(tx).await?;
     app.events_written.notify_one();

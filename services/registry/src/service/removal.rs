@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use candor_kernel::{decide, Error, Occurrence, Outcome, Status, WorkspaceId};
+use candor_kernel::{Error, Occurrence, Outcome, Status, WorkspaceId, decide};
 use candor_proto::registry::v1 as pb;
 
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::store::decisions::{self, Cause};
-use crate::store::{remove, state, update, Store, Tx};
+use crate::store::{Store, Tx, remove, state, update};
 use crate::wire;
 
 pub(super) async fn delete(
@@ -28,7 +28,10 @@ pub(super) async fn delete(
     if !children.is_empty() && !request.confirm {
         let children = children
             .into_iter()
-            .map(|(id, name)| pb::ChildRef { id: id.to_string(), name })
+            .map(|(id, name)| pb::ChildRef {
+                id: id.to_string(),
+                name,
+            })
             .collect();
         return Ok(pb::DeleteWorkspaceResponse {
             status: "confirmation_required".to_owned(),
@@ -39,7 +42,10 @@ pub(super) async fn delete(
     let mut ids = remove::descendants(&mut tx, id).await?;
     let below = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     ids.push(id.as_uuid());
-    let cause = Cause { traceparent: call.traceparent, evidence: "deleted".to_owned() };
+    let cause = Cause {
+        traceparent: call.traceparent,
+        evidence: "deleted".to_owned(),
+    };
     let again = root.state.status == Status::Removed;
     if again && !request.purge {
         return Err(checks::not_found());
@@ -50,6 +56,7 @@ pub(super) async fn delete(
         remove::purge(&mut tx, &ids).await?;
     }
     Store::commit(tx).await?;
+    app.watermark.credentials_changed();
     app.events_written.notify_one();
     Ok(pb::DeleteWorkspaceResponse {
         status: if request.purge { "purged" } else { "removed" }.to_owned(),
@@ -69,7 +76,11 @@ async fn mark(
     state::lock(tx, ids).await?;
     for loaded in state::load_many(tx, ids).await? {
         let cascade = (loaded.id == root).then_some(below);
-        let decision = decide(&loaded.state, &Occurrence::Removed { cascade }, chrono::Utc::now());
+        let decision = decide(
+            &loaded.state,
+            &Occurrence::Removed { cascade },
+            chrono::Utc::now(),
+        );
         match &decision.outcome {
             Outcome::Applied => {
                 if !decisions::persist(tx, &loaded, &decision, cause).await? {

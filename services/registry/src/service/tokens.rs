@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use candor_identity::Rejection;
 use candor_kernel::token::TokenHash;
 use candor_kernel::{Error, Reason, Status, TokenId};
 use candor_proto::registry::v1 as pb;
 
 use super::registration::mint;
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
-use crate::store::{state, tokens, Store};
+use crate::store::{Store, state, tokens};
 use crate::wire;
 
 pub(super) async fn issue(
@@ -22,16 +23,24 @@ pub(super) async fn issue(
     let mut tx = app.store.begin().await?;
     // The lock makes the count below hold until the commit.
     state::lock(&mut tx, &[id.as_uuid()]).await?;
-    let loaded = state::load(&mut tx, id).await?.ok_or_else(checks::not_found)?;
+    let loaded = state::load(&mut tx, id)
+        .await?
+        .ok_or_else(checks::not_found)?;
     if loaded.state.status == Status::Removed {
         return Err(checks::not_found());
     }
-    if tokens::count_live(&mut tx, id).await? >= tokens::MOST_LIVE_TOKENS {
-        return Err(Error::new(Reason::TooManyTokens, "maximum 50 active tokens per workspace"));
+    if request.test {
+        checks::operator(&call)?;
+    } else if tokens::count_live(&mut tx, id).await? >= tokens::MOST_LIVE_TOKENS {
+        return Err(Error::new(
+            Reason::TooManyTokens,
+            "maximum 50 active tokens per workspace",
+        ));
     }
     let token = mint();
     tokens::insert(&mut tx, id, &token, None).await?;
     Store::commit(tx).await?;
+    app.watermark.credentials_changed();
     Ok(pb::IssueTokenResponse {
         auth_token: token.reveal().to_owned(),
         workspace_id: id.to_string(),
@@ -45,7 +54,11 @@ pub(super) async fn list(
 ) -> Result<pb::ListTokensResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
     checks::self_or_operator(&call, id)?;
-    let limit = if (1..=200).contains(&request.limit) { i64::from(request.limit) } else { 50 };
+    let limit = if (1..=200).contains(&request.limit) {
+        i64::from(request.limit)
+    } else {
+        50
+    };
     let offset = i64::from(request.offset.max(0));
     let mut connection = app.connection().await?;
     let tokens: Vec<_> = tokens::list(&mut connection, id, limit, offset)
@@ -60,7 +73,10 @@ pub(super) async fn list(
             state: row.state,
         })
         .collect();
-    Ok(pb::ListTokensResponse { count: i32::try_from(tokens.len()).unwrap_or(i32::MAX), tokens })
+    Ok(pb::ListTokensResponse {
+        count: i32::try_from(tokens.len()).unwrap_or(i32::MAX),
+        tokens,
+    })
 }
 
 pub(super) async fn revoke(
@@ -76,9 +92,40 @@ pub(super) async fn revoke(
         .map_err(|_| Error::field("token_id", "token_id must be a UUID"))?;
     let mut connection = app.connection().await?;
     if !tokens::revoke(&mut connection, id, token).await? {
-        return Err(Error::new(Reason::TokenNotFound, "token not found or already revoked"));
+        return Err(Error::new(
+            Reason::TokenNotFound,
+            "token not found or already revoked",
+        ));
     }
-    Ok(pb::RevokeTokenResponse { status: "revoked".to_owned() })
+    app.watermark.credentials_changed();
+    Ok(pb::RevokeTokenResponse {
+        status: "revoked".to_owned(),
+    })
+}
+
+/// Counts what a gateway refused, so that every reader of this registry sees it.
+pub(super) async fn report_rejected(
+    app: Arc<App>,
+    call: Call,
+    request: pb::ReportRejectedBeatsRequest,
+) -> Result<pb::ReportRejectedBeatsResponse, Error> {
+    checks::platform(&call)?;
+    for beats in &request.rejected {
+        let id = wire::workspace_id("workspace_id", &beats.workspace_id)?;
+        let last = beats
+            .last
+            .as_ref()
+            .ok_or_else(|| Error::field("last", "last is required"))?;
+        let last = wire::time("last", last)?;
+        app.rejected.add(
+            id,
+            Rejection {
+                count: beats.count,
+                last,
+            },
+        );
+    }
+    Ok(pb::ReportRejectedBeatsResponse {})
 }
 
 /// What a hash proves, and where a workspace stands: for Candor's own processes.
@@ -97,25 +144,32 @@ pub(super) async fn verify(
             .try_into()
             .map_err(|_| Error::field("token_hash", "token_hash must be 32 bytes"))?;
         let hash = TokenHash(hash);
-        response.token = tokens::by_hash(&mut connection, &hash).await?.map(token_record);
+        response.token = tokens::by_hash(&mut connection, &hash)
+            .await?
+            .map(token_record);
         if response.token.is_none() {
-            response.org_token = tokens::org_by_hash(&mut connection, &hash)
-                .await?
-                .map(|(id, prefix)| pb::OrgTokenRecord { id: id.to_string(), prefix });
+            response.org_token =
+                tokens::org_by_hash(&mut connection, &hash)
+                    .await?
+                    .map(|(id, prefix)| pb::OrgTokenRecord {
+                        id: id.to_string(),
+                        prefix,
+                    });
         }
     }
     if !request.workspace_id.is_empty() {
         let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
         let standing = tokens::standing(&mut connection, id).await?;
-        response.workspace = Some(standing.map_or_else(pb::WorkspaceAuth::default, |row| {
-            pb::WorkspaceAuth {
-                exists: true,
-                removed: row.removed,
-                has_live_tokens: row.has_live_tokens,
-                auth_version: row.auth_version,
-                fence_epoch: row.fence_epoch,
-            }
-        }));
+        response.workspace =
+            Some(
+                standing.map_or_else(pb::WorkspaceAuth::default, |row| pb::WorkspaceAuth {
+                    exists: true,
+                    removed: row.removed,
+                    has_live_tokens: row.has_live_tokens,
+                    auth_version: row.auth_version,
+                    fence_epoch: row.fence_epoch,
+                }),
+            );
     }
     Ok(response)
 }
@@ -123,7 +177,11 @@ pub(super) async fn verify(
 fn token_record(row: tokens::StoredRow) -> pb::TokenRecord {
     pb::TokenRecord {
         workspace_id: row.workspace_id.to_string(),
-        state: if row.revoked_at.is_some() { "revoked".to_owned() } else { row.state },
+        state: if row.revoked_at.is_some() {
+            "revoked".to_owned()
+        } else {
+            row.state
+        },
         kind: row.kind,
         epoch: row.epoch,
         fence_epoch: row.fence_epoch,

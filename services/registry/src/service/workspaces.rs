@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use candor_identity::Who;
 use candor_kernel::{Error, Reason, Status, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 
-use super::{checks, Call};
+use super::{Call, checks};
 use crate::app::App;
 use crate::fields;
 use crate::store::update::{self, Changes};
-use crate::store::{canvas, discovery, state as states, workspaces, Store};
+use crate::store::workspaces::Shown;
+use crate::store::{Store, canvas, discovery, state as states, workspaces};
 use crate::wire;
 
 pub(super) async fn get(
@@ -20,7 +22,18 @@ pub(super) async fn get(
     let id = wire::workspace_id("id", &request.id)?;
     let mut connection = app.connection().await?;
     let row = workspaces::show(&mut connection, Some(id)).await?.pop();
-    wire::workspace(row.ok_or_else(checks::not_found)?, &app.config.leases)
+    shown(&app, row.ok_or_else(checks::not_found)?)
+}
+
+/// A row as readers see it, with the beats that were refused for it.
+pub(super) fn shown(app: &App, row: Shown) -> Result<pb::Workspace, Error> {
+    let id = WorkspaceId::from_uuid(row.id);
+    let mut workspace = wire::workspace(row, &app.config.leases)?;
+    if let Some(rejection) = app.rejected.of(id, chrono::Utc::now()) {
+        workspace.rejected_beats = rejection.count;
+        workspace.last_rejected_beat = Some(wire::timestamp(rejection.last));
+    }
+    Ok(workspace)
 }
 
 pub(super) async fn list(
@@ -33,7 +46,7 @@ pub(super) async fn list(
     let rows = workspaces::show(&mut connection, None).await?;
     let workspaces = rows
         .into_iter()
-        .map(|row| wire::workspace(row, &app.config.leases))
+        .map(|row| shown(&app, row))
         .collect::<Result<_, _>>()?;
     Ok(pb::ListWorkspacesResponse { workspaces })
 }
@@ -44,19 +57,27 @@ pub(super) async fn state(
     request: pb::GetStateRequest,
 ) -> Result<pb::GetStateResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    let stale = match call.caller.workspace() {
+    let caller = call.principal(Who::OwnWorkspace, id).await?;
+    let stale = match caller.workspace() {
         Some(caller) if caller.id == id => caller.stale,
-        Some(_) => return Err(Error::new(Reason::NotAllowed, "this caller may not do that")),
-        None => false,
+        Some(_) => return Err(checks::not_allowed()),
+        None if caller.is_operator() => false,
+        None => return Err(checks::not_allowed()),
     };
     let mut connection = app.connection().await?;
     let loaded = states::load(&mut connection, id).await?;
     let purged = loaded.is_none() && states::is_tombstone(&mut connection, id).await?;
     let status = loaded.as_ref().map(|loaded| loaded.state.status);
-    let status = if purged { Some(Status::Removed) } else { status };
+    let status = if purged {
+        Some(Status::Removed)
+    } else {
+        status
+    };
     Ok(pb::GetStateResponse {
         workspace_id: id.to_string(),
-        status: status.map_or(pb::WorkspaceStatus::Unspecified, wire::status).into(),
+        status: status
+            .map_or(pb::WorkspaceStatus::Unspecified, wire::status)
+            .into(),
         paused: matches!(status, Some(Status::Paused | Status::Hibernating)),
         deleted: matches!(status, None | Some(Status::Removed)),
         superseded: stale,
@@ -80,7 +101,10 @@ pub(super) async fn update(
         if let Some(parent) = parent {
             let above = discovery::lineage(&mut tx, parent).await?;
             if parent == id || above.contains(&id) {
-                return Err(Error::new(Reason::ParentCycle, "parent_id would create a cycle"));
+                return Err(Error::new(
+                    Reason::ParentCycle,
+                    "parent_id would create a cycle",
+                ));
             }
         }
     }
@@ -135,7 +159,10 @@ fn changes(request: &pb::UpdateWorkspaceRequest) -> Result<Changes<'_>, Error> {
     if let Some(runtime) = &request.runtime {
         fields::runtime(runtime)?;
     }
-    let dir = request.workspace_dir.as_ref().map(|dir| dir.value.as_deref());
+    let dir = request
+        .workspace_dir
+        .as_ref()
+        .map(|dir| dir.value.as_deref());
     if let Some(Some(dir)) = dir {
         fields::directory(dir)?;
     }

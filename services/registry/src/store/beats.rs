@@ -187,7 +187,9 @@ fn change_columns(rows: &[VitalsRow]) -> (ChangeColumns, EventColumns) {
         columns.causes.push(change.map(|c| c.causes.clone()));
         columns.seen.push(change.map(|c| c.full_beat_seen));
         columns.state.push(change.map(|c| c.runtime_state.clone()));
-        columns.metadata.push(change.and_then(|c| c.runtime_metadata.clone()));
+        columns
+            .metadata
+            .push(change.and_then(|c| c.runtime_metadata.clone()));
         columns.rule.push(change.map(|c| c.rule.to_owned()));
         columns.evidence.push(change.map(|c| c.evidence.clone()));
         for event in change.map(|c| c.events.as_slice()).unwrap_or_default() {

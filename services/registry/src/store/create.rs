@@ -65,7 +65,10 @@ pub async fn insert(connection: &mut PgConnection, new: &NewWorkspace<'_>) -> Re
     })?
     .rows_affected();
     if inserted == 0 {
-        return Err(Error::new(Reason::EventConflict, "a workspace with this id was just created"));
+        return Err(Error::new(
+            Reason::EventConflict,
+            "a workspace with this id was just created",
+        ));
     }
     sqlx::query!(
         "UPDATE registry.workspace_vitals SET last_sample_error = $2 WHERE id = $1",

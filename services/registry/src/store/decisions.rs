@@ -34,8 +34,14 @@ pub async fn persist(
     }
     let mut first = None;
     for event in &decision.events {
-        let id = insert_event(connection, before.id, event.event_type.label(), &event.payload, cause)
-            .await?;
+        let id = insert_event(
+            connection,
+            before.id,
+            event.event_type.label(),
+            &event.payload,
+            cause,
+        )
+        .await?;
         first.get_or_insert(id);
     }
     if let Some(next) = &decision.next {

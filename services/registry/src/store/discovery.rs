@@ -53,11 +53,13 @@ pub async fn peers(
     connection: &mut PgConnection,
     id: WorkspaceId,
 ) -> Result<Option<Vec<PeerRow>>, Error> {
-    let Some(parent) =
-        sqlx::query_scalar!("SELECT parent_id FROM public.workspaces WHERE id = $1", id.as_uuid())
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(store_error)?
+    let Some(parent) = sqlx::query_scalar!(
+        "SELECT parent_id FROM public.workspaces WHERE id = $1",
+        id.as_uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(store_error)?
     else {
         return Ok(None);
     };

@@ -47,7 +47,10 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE` when Postgres does not answer.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        self.pool.begin().await.map_err(candor_process::pool::store_error)
+        self.pool
+            .begin()
+            .await
+            .map_err(candor_process::pool::store_error)
     }
     /// Commits; the change is durable when this returns.
     ///

@@ -52,7 +52,10 @@ pub async fn descendants(
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn end_belongings(connection: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<(), Error> {
+pub async fn end_belongings(
+    connection: &mut PgConnection,
+    ids: &[uuid::Uuid],
+) -> Result<(), Error> {
     sqlx::query!(
         r#"UPDATE public.workspace_auth_tokens SET revoked_at = now()
            WHERE workspace_id = ANY($1) AND revoked_at IS NULL"#,
@@ -61,10 +64,13 @@ pub async fn end_belongings(connection: &mut PgConnection, ids: &[uuid::Uuid]) -
     .execute(&mut *connection)
     .await
     .map_err(store_error)?;
-    sqlx::query!("DELETE FROM public.canvas_layouts WHERE workspace_id = ANY($1)", ids)
-        .execute(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    sqlx::query!(
+        "DELETE FROM public.canvas_layouts WHERE workspace_id = ANY($1)",
+        ids
+    )
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
     sqlx::query!(
         "UPDATE public.workspace_schedules SET enabled = false WHERE workspace_id = ANY($1)",
         ids
@@ -92,7 +98,10 @@ pub async fn purge(connection: &mut PgConnection, ids: &[uuid::Uuid]) -> Result<
     // Tables without ON DELETE CASCADE first, references next, then the rows.
     macro_rules! run {
         ($sql:literal) => {
-            sqlx::query!($sql, ids).execute(&mut *connection).await.map_err(store_error)?
+            sqlx::query!($sql, ids)
+                .execute(&mut *connection)
+                .await
+                .map_err(store_error)?
         };
     }
     run!("DELETE FROM public.agent_memories WHERE workspace_id = ANY($1)");

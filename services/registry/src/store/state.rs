@@ -59,7 +59,11 @@ impl TryFrom<Row> for Loaded {
                 epoch: Epoch(row.epoch),
                 fence_epoch: Epoch(row.fence_epoch),
                 // Alive without a cause is what `online` means, whoever set it.
-                causes: if status == Status::Online { Causes::default() } else { causes },
+                causes: if status == Status::Online {
+                    Causes::default()
+                } else {
+                    causes
+                },
                 full_beat_seen: row.full_beat_seen,
                 last_uptime: row.last_uptime,
                 runtime_state: RuntimeState(row.runtime_state),
@@ -102,10 +106,7 @@ pub async fn load_many(
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn load(
-    connection: &mut PgConnection,
-    id: WorkspaceId,
-) -> Result<Option<Loaded>, Error> {
+pub async fn load(connection: &mut PgConnection, id: WorkspaceId) -> Result<Option<Loaded>, Error> {
     Ok(load_many(connection, &[id.as_uuid()]).await?.pop())
 }
 

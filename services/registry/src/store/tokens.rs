@@ -20,7 +20,11 @@ pub async fn insert(
     token: &TokenText,
     epoch: Option<i64>,
 ) -> Result<TokenId, Error> {
-    let kind = if epoch.is_some() { TokenKind::Instance } else { TokenKind::Manual };
+    let kind = if epoch.is_some() {
+        TokenKind::Instance
+    } else {
+        TokenKind::Manual
+    };
     let id = uuid::Uuid::now_v7();
     sqlx::query!(
         r#"INSERT INTO public.workspace_auth_tokens

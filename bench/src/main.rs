@@ -1,0 +1,171 @@
+//! Beats a second against floors of the same run, and what a beat costs.
+
+mod beat;
+mod echo;
+mod enrol;
+mod floors;
+mod machine;
+mod meter;
+mod model;
+mod postgres;
+mod program;
+mod rate;
+mod report;
+mod rounds;
+mod run;
+mod startup;
+mod statistics;
+mod targets;
+mod wrk;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use run::RunArgs;
+
+/// What may go wrong here is told to a person, never judged by a program.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Debug, Parser)]
+#[command(about)]
+enum Command {
+    /// Run everything and print medians and goals.
+    Run(RunArgs),
+    /// Serve a floor: axum parses a beat and answers.
+    FloorHttp {
+        #[arg(long)]
+        addr: SocketAddr,
+        #[arg(long, default_value = floors::ANSWER)]
+        answer: String,
+    },
+    /// Serve a floor: axum parses a beat, echoes it over gRPC, and answers.
+    FloorHop {
+        #[arg(long)]
+        addr: SocketAddr,
+        /// Where `floor-grpc` listens.
+        #[arg(long)]
+        grpc: SocketAddr,
+        #[arg(long, default_value = floors::ANSWER)]
+        answer: String,
+    },
+    /// Serve the echo behind `floor-hop`.
+    FloorGrpc {
+        #[arg(long)]
+        addr: SocketAddr,
+    },
+    /// Serve a model of the original's beat on an empty database.
+    Model {
+        #[arg(long)]
+        addr: SocketAddr,
+        #[arg(long, env = "DATABASE_URL")]
+        database_url: String,
+        #[arg(long, default_value_t = 1000)]
+        workspaces: usize,
+        /// Where to write ids and tokens.
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Create and register workspaces on a running platform.
+    Enrol {
+        #[arg(long)]
+        http: SocketAddr,
+        #[arg(long, default_value_t = 1000)]
+        workspaces: usize,
+        /// Where to write ids and tokens.
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Send beats at a fixed rate.
+    Load {
+        #[arg(long)]
+        http: SocketAddr,
+        /// What `enrol` or `model` wrote.
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long, default_value_t = report::RATE)]
+        rate: u32,
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
+        /// Of the first beats; must not fall between runs.
+        #[arg(long, default_value_t = 10_000_000)]
+        uptime: u32,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = Command::parse();
+    let outcome = match command {
+        // What was started is drained when this is dropped.
+        Command::Run(args) => tokio::select! {
+            outcome = run::run(args) => outcome,
+            outcome = interrupted() => outcome,
+        },
+        other => serve_or_send(other).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve_or_send(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::FloorHttp { addr, answer } => floors::http(addr, answer).await,
+        Command::FloorHop { addr, grpc, answer } => floors::hop(addr, grpc, answer).await,
+        Command::FloorGrpc { addr } => floors::grpc(addr).await,
+        Command::Model {
+            addr,
+            database_url,
+            workspaces,
+            file,
+        } => model::run(addr, &database_url, workspaces, &file).await,
+        Command::Enrol {
+            http,
+            workspaces,
+            file,
+        } => beat::write_workspaces(&file, &enrol::enrol(http, workspaces).await?),
+        Command::Load {
+            http,
+            file,
+            rate,
+            seconds,
+            connections,
+            uptime,
+        } => {
+            let plan = rate::Plan {
+                http,
+                rate,
+                seconds,
+                connections,
+                uptime,
+            };
+            let rated = rate::run(&plan, &beat::read_workspaces(&file)?)?;
+            println!(
+                "{} beats, p50 {:?}, p99 {:?}, generator late p99 {:?}",
+                rated.beats, rated.p50, rated.p99, rated.late_p99
+            );
+            Ok(())
+        }
+    }
+}
+
+async fn interrupted() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Err("interrupted".into())
+}

@@ -1,0 +1,58 @@
+//! `candor`: everything in one process, and the operator's commands.
+
+mod migrate;
+mod operator;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The control plane for AI-agent workspaces that tells the truth about their
+/// health.
+#[derive(Debug, Parser)]
+#[command(name = "candor", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process.
+    Up(up::UpArgs),
+    /// List workspaces: status, verdict, last beat, reason.
+    Ps(operator::PsArgs),
+    /// Follow status changes as they happen.
+    Watch(operator::WatchArgs),
+    /// Say why a workspace has its status.
+    Explain(operator::ExplainArgs),
+    /// Look for what is wrong with an installation.
+    Doctor(operator::DoctorArgs),
+    /// Change or show the database schema.
+    Migrate(migrate::MigrateArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Up(args) => up::main(args),
+        Command::Ps(args) => operator::block_on(operator::ps(args)),
+        Command::Watch(args) => operator::block_on(operator::watch(args)),
+        Command::Explain(args) => operator::block_on(operator::explain(args)),
+        Command::Doctor(args) => operator::block_on(operator::doctor(args)),
+        Command::Migrate(args) => operator::block_on(migrate::run(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("candor: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

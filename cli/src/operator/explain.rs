@@ -1,0 +1,141 @@
+//! `candor explain ID`.
+
+use std::error::Error;
+
+use candor_proto::registry::v1 as pb;
+use clap::Args;
+use serde_json::json;
+
+use super::ps::as_json;
+use super::reach::{ReachArgs, told};
+use super::show;
+
+/// Say why a workspace has its status.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The workspace's id, or its name if only one has it.
+    workspace: String,
+    /// How many decisions to show.
+    #[arg(long, default_value_t = 10)]
+    limit: i32,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
+    let reach = &args.reach;
+    let mut client = reach.connect().await?;
+    let id = if args.workspace.parse::<candor_kernel::WorkspaceId>().is_ok() {
+        args.workspace.clone()
+    } else {
+        let listed = client
+            .list_workspaces(reach.request(pb::ListWorkspacesRequest {})?)
+            .await;
+        by_name(
+            &args.workspace,
+            &listed.map_err(|status| told(&status))?.into_inner(),
+        )?
+    };
+    let request = reach.request(pb::ExplainStatusRequest {
+        id,
+        limit: args.limit,
+    })?;
+    let told = client
+        .explain_status(request)
+        .await
+        .map_err(|status| told(&status))?
+        .into_inner();
+    if reach.json {
+        println!("{}", to_json(&told));
+    } else {
+        print(&told);
+    }
+    Ok(())
+}
+
+fn by_name(name: &str, listed: &pb::ListWorkspacesResponse) -> Result<String, Box<dyn Error>> {
+    let mut found = listed
+        .workspaces
+        .iter()
+        .filter(|workspace| workspace.name == name);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one.id.clone()),
+        (Some(_), Some(_)) => {
+            Err(format!("several workspaces are called {name:?}: use the id").into())
+        }
+        (None, _) => Err(format!("no workspace is called {name:?}").into()),
+    }
+}
+
+fn print(told: &pb::ExplainStatusResponse) {
+    let Some(workspace) = &told.workspace else {
+        return;
+    };
+    println!("{}  {}", workspace.id, show::line(&workspace.name));
+    println!("  status        {}", show::status(workspace.status));
+    println!("  verdict       {}", workspace.verdict);
+    for reason in &workspace.reasons {
+        println!("                - {}", show::line(reason));
+    }
+    println!(
+        "  last beat     {} ago",
+        show::ago(workspace.last_heartbeat_at.as_ref())
+    );
+    println!("  runtime says  {:?}", workspace.runtime_state);
+    println!(
+        "  epoch         {} (fence {})",
+        workspace.epoch, told.fence_epoch
+    );
+    if workspace.rejected_beats > 0 {
+        println!(
+            "  refused beats {} (401), last {} ago: its token is not valid",
+            workspace.rejected_beats,
+            show::ago(workspace.last_rejected_beat.as_ref())
+        );
+    }
+    println!(
+        "  causes        {}",
+        if told.causes.is_empty() { "none" } else { "" }
+    );
+    for cause in &told.causes {
+        println!(
+            "                {} for {}: {}",
+            cause.kind,
+            show::ago(cause.since.as_ref()),
+            show::line(&cause.evidence)
+        );
+    }
+    println!("  decisions, newest first (rules: docs/state-machine.md)");
+    for decision in &told.decisions {
+        println!(
+            "                {:>5} ago  {:<4} {} -> {}  {}",
+            show::ago(decision.at.as_ref()),
+            decision.rule,
+            show::status(decision.from),
+            show::status(decision.to),
+            show::line(&decision.evidence)
+        );
+    }
+}
+
+fn to_json(told: &pb::ExplainStatusResponse) -> serde_json::Value {
+    let time = |stamp: &Option<prost_types::Timestamp>| {
+        stamp
+            .as_ref()
+            .and_then(show::time)
+            .map(|time| time.to_rfc3339())
+    };
+    json!({
+        "workspace": told.workspace.as_ref().map(as_json),
+        "fence_epoch": told.fence_epoch,
+        "state_version": told.state_version,
+        "causes": told.causes.iter().map(|cause| json!({
+            "kind": cause.kind, "evidence": cause.evidence, "since": time(&cause.since),
+        })).collect::<Vec<_>>(),
+        "decisions": told.decisions.iter().map(|decision| json!({
+            "at": time(&decision.at), "rule": decision.rule, "from": show::status(decision.from),
+            "to": show::status(decision.to), "evidence": decision.evidence,
+            "state_version": decision.state_version, "event_id": decision.event_id,
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,26 @@
+//! The operator's commands; everything over gRPC, so they work from anywhere.
+
+mod doctor;
+mod explain;
+mod ps;
+mod reach;
+mod show;
+mod watch;
+
+use std::error::Error;
+use std::future::Future;
+
+pub use doctor::{DoctorArgs, doctor};
+pub use explain::{ExplainArgs, explain};
+pub use ps::{PsArgs, ps};
+pub use watch::{WatchArgs, watch};
+
+/// Runs a command that needs the network.
+pub fn block_on(
+    command: impl Future<Output = Result<(), Box<dyn Error>>>,
+) -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}

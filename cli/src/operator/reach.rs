@@ -1,0 +1,87 @@
+//! Finds and reaches a running Candor.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
+use clap::Args;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::up::Whereabouts;
+
+/// How long one call may take.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Which Candor to talk to, and as whom.
+#[derive(Debug, Clone, Args)]
+pub struct ReachArgs {
+    /// The gRPC address, host:port; without it, what runs on the data
+    /// directory, else 127.0.0.1:50051.
+    #[arg(long, env = "CANDOR_GRPC")]
+    pub grpc: Option<String>,
+    /// The data directory of a Candor on this machine.
+    #[arg(long, env = "CANDOR_DATA_DIR", default_value = ".candor")]
+    pub data_dir: PathBuf,
+    /// The admin token, where the listener is enforced.
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ReachArgs {
+    /// Where the gRPC listener is.
+    pub fn address(&self) -> String {
+        self.grpc
+            .clone()
+            .or_else(|| Whereabouts::read(&self.data_dir).map(|found| found.grpc))
+            .unwrap_or_else(|| "127.0.0.1:50051".to_owned())
+    }
+
+    /// Connects.
+    pub async fn connect(&self) -> Result<RegistryServiceClient<Channel>, Box<dyn Error>> {
+        let address = self.address();
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(DEADLINE)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_while_idle(true);
+        let channel = endpoint.connect().await.map_err(|error| {
+            format!("nothing answers at {address} ({error}): is `candor up` running? pass --grpc HOST:PORT")
+        })?;
+        Ok(RegistryServiceClient::new(channel))
+    }
+
+    /// A request with a deadline and the operator's credential.
+    pub fn request<T>(&self, message: T) -> Result<Request<T>, Box<dyn Error>> {
+        let mut request = self.stream_request(message)?;
+        request.set_timeout(DEADLINE);
+        Ok(request)
+    }
+
+    /// A request for a stream: it has no deadline of its own.
+    pub fn stream_request<T>(&self, message: T) -> Result<Request<T>, Box<dyn Error>> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.admin_token {
+            request
+                .metadata_mut()
+                .insert("authorization", format!("Bearer {token}").parse()?);
+        }
+        Ok(request)
+    }
+}
+
+/// Says what a refused call means for a person.
+pub fn told(status: &Status) -> String {
+    match status.code() {
+        tonic::Code::Unauthenticated => {
+            format!(
+                "{} (set ADMIN_TOKEN or pass --admin-token)",
+                status.message()
+            )
+        }
+        code => format!("{} ({code:?})", status.message()),
+    }
+}

@@ -1,0 +1,81 @@
+//! The database of a standalone Candor: a private Postgres, or one by URL.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use candor_process::config::SharedConfig;
+use candor_process::data_dir::DataDir;
+use candor_process::migrate;
+use candor_process::pool::PoolSettings;
+use candor_process::postgres::{PostgresSettings, PrivatePostgres};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+use super::progress::Progress;
+
+/// A migrated database, and what keeps it alive.
+pub struct Database {
+    /// Owned for as long as Candor runs: never two on one directory.
+    pub data_dir: DataDir,
+    /// The private server, if it is ours.
+    pub private: Option<PrivatePostgres>,
+    /// How to connect.
+    pub pool: PgPool,
+}
+
+impl Database {
+    /// Takes the data directory, starts Postgres if none was named, migrates.
+    pub async fn open(config: &SharedConfig, progress: &Progress) -> Result<Self, Box<dyn Error>> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let (private, options) = match &config.database {
+            Some(options) => (None, options.clone()),
+            None => {
+                progress.step("starting the private Postgres");
+                let settings = PostgresSettings {
+                    bin_dir: std::env::var_os("CANDOR_PG_BIN").map(PathBuf::from),
+                    ..PostgresSettings::default()
+                };
+                let private = PrivatePostgres::start(&data_dir, &settings).await?;
+                let options = private.connect_options();
+                (Some(private), options)
+            }
+        };
+        progress.step("migrating the database");
+        migrate_up(options.clone()).await?;
+        Ok(Self {
+            data_dir,
+            private,
+            pool: PoolSettings::new("candor").open(options),
+        })
+    }
+
+    /// The private server's URL; none for a server that is not ours.
+    pub fn private_url(&self) -> Option<&str> {
+        self.private.as_ref().map(PrivatePostgres::url)
+    }
+
+    /// Closes the pool, then stops the private server.
+    pub async fn close(self) {
+        self.pool.close().await;
+        if let Some(private) = self.private {
+            if let Err(error) = private.stop().await {
+                tracing::error!(%error, "stopping the private Postgres");
+            }
+        }
+    }
+}
+
+async fn migrate_up(options: PgConnectOptions) -> Result<(), Box<dyn Error>> {
+    let mut settings = PoolSettings::new("candor-migrate");
+    settings.max_connections = 1;
+    // A rewrite of a large table takes as long as it takes.
+    settings.statement_timeout = std::time::Duration::ZERO;
+    settings.acquire_timeout = std::time::Duration::from_secs(10);
+    let pool = settings.open(options);
+    let migrated = migrate::up(&pool).await?;
+    pool.close().await;
+    if !migrated.versions.is_empty() {
+        tracing::info!(applied = ?migrated.versions, "migrated the database");
+    }
+    Ok(())
+}

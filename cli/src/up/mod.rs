@@ -1,0 +1,225 @@
+//! `candor up`: everything in one process.
+
+mod beats;
+mod config;
+mod database;
+mod listeners;
+mod progress;
+mod whereabouts;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_gateway::{Gateway, GatewayConfig, RegistryClient};
+use candor_identity::{Authenticator, ListenerMode};
+use candor_process::admin::Admin;
+use candor_process::config::{AuthMode, Secret, SharedConfig};
+use candor_process::drain::Drain;
+use candor_process::grpc::GrpcServer;
+use candor_process::telemetry::{Metrics, Telemetry};
+use candor_registry::serve::grpc_server;
+use candor_registry::{Registry, RegistryConfig, Sealer};
+
+use beats::LocalBeats;
+pub use config::UpArgs;
+use database::Database;
+use listeners::Listeners;
+use progress::{Progress, Summary};
+pub use whereabouts::Whereabouts;
+
+/// Runs until told to stop.
+pub fn main(args: UpArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(run(args));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
+    let http_is_default = args.shared.http.is_none() && std::env::var_os("PORT").is_none();
+    let config = args.shared.clone().resolve()?;
+    let sealer = sealer(&config)?;
+    let telemetry = Telemetry::start(&config.telemetry("candor"))?;
+    let progress = Progress::new(args.json);
+    let drain = Drain::new(config.drain_deadline);
+    drain.on_signals()?;
+
+    let listeners = Listeners::bind(&config, http_is_default).await?;
+    let database = Database::open(&config, &progress).await?;
+    progress.step("starting the registry and the gateway");
+    let registry = Registry::start(
+        database.pool.clone(),
+        RegistryConfig {
+            leases: args.leases.policy(),
+            sealer,
+        },
+        None,
+        &drain.token(),
+    );
+    let parts = assemble(&args, &config, &registry, &listeners, telemetry.metrics()).await?;
+    let admin =
+        Admin::new(telemetry.metrics(), drain.token()).check("postgres", registry.readiness());
+    let addresses = Addresses::of(&listeners)?;
+    spawn_all(&drain, listeners, parts, admin)?;
+    announce(&args, &config, &database, &addresses, &progress)?;
+
+    let finished = drain.finished().await;
+    Whereabouts::forget(database.data_dir.path());
+    registry.drained().await;
+    database.close().await;
+    telemetry.shutdown().await;
+    finished.map_err(Into::into)
+}
+
+fn sealer(config: &SharedConfig) -> Result<Sealer, Box<dyn Error>> {
+    let key = config.security.secrets_encryption_key.as_ref();
+    Ok(Sealer::from_key(
+        key.map(|key| key.expose()).unwrap_or_default(),
+    )?)
+}
+
+/// How callers without credentials are treated on an address.
+fn listener_mode(config: &SharedConfig, address: SocketAddr) -> ListenerMode {
+    match config.security.exposure.mode(address) {
+        AuthMode::Open => ListenerMode::Open,
+        AuthMode::Enforced => ListenerMode::Enforced,
+    }
+}
+
+/// What serves, put together.
+struct Parts {
+    grpc: GrpcServer,
+    gateway: Gateway,
+    http_mode: ListenerMode,
+}
+
+async fn assemble(
+    args: &UpArgs,
+    config: &SharedConfig,
+    registry: &Registry,
+    listeners: &Listeners,
+    metrics: Metrics,
+) -> Result<Parts, Box<dyn Error>> {
+    let authenticator = Authenticator::new(
+        Arc::new(registry.credentials()),
+        config.security.admin_token.as_ref().map(Secret::expose),
+        registry.watermark(),
+    );
+    let authenticator = Arc::new(authenticator.counting(registry.rejected_beats()));
+    let grpc_mode = listener_mode(config, listeners.grpc.local_addr()?);
+    let grpc = grpc_server(registry, Arc::clone(&authenticator), None, grpc_mode).await?;
+    // The gateway calls the registry's service as it is: no socket between them,
+    // and the caller travels by value.
+    let channel = candor_gateway::local(registry.service());
+    let gateway = Gateway::new(
+        gateway_config(args, config),
+        RegistryClient::new(channel),
+        Arc::new(LocalBeats(registry.beats())),
+        authenticator,
+        metrics,
+    );
+    let http_mode = listener_mode(config, listeners.http.local_addr()?);
+    Ok(Parts {
+        grpc,
+        gateway,
+        http_mode,
+    })
+}
+
+fn gateway_config(args: &UpArgs, config: &SharedConfig) -> GatewayConfig {
+    GatewayConfig {
+        cors_origins: config.legacy.cors_origins.clone(),
+        external_platform_url: config.external_platform_url.clone(),
+        test_tokens: args.test_tokens,
+    }
+}
+
+fn spawn_all(
+    drain: &Drain,
+    listeners: Listeners,
+    parts: Parts,
+    admin: Admin,
+) -> std::io::Result<()> {
+    let Parts {
+        grpc,
+        gateway,
+        http_mode,
+    } = parts;
+    drain.spawn("grpc", grpc.serve(listeners.grpc, drain.token()));
+    if let Some(enforced) = listeners.http_enforced {
+        let router = gateway.router(ListenerMode::Enforced, enforced.local_addr()?.ip());
+        drain.spawn(
+            "http-enforced",
+            candor_gateway::serve(enforced, router, drain.token()),
+        );
+    }
+    let router = gateway.router(http_mode, listeners.http.local_addr()?.ip());
+    drain.spawn(
+        "http",
+        candor_gateway::serve(listeners.http, router, drain.token()),
+    );
+    drain.spawn("admin", admin.serve(listeners.admin));
+    Ok(())
+}
+
+/// Where everything really listens.
+struct Addresses {
+    http: SocketAddr,
+    http_enforced: Option<SocketAddr>,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    moved: Vec<&'static str>,
+}
+
+impl Addresses {
+    fn of(listeners: &Listeners) -> std::io::Result<Self> {
+        let enforced = listeners.http_enforced.as_ref();
+        Ok(Self {
+            http: listeners.http.local_addr()?,
+            http_enforced: enforced
+                .map(tokio::net::TcpListener::local_addr)
+                .transpose()?,
+            grpc: listeners.grpc.local_addr()?,
+            admin: listeners.admin.address(),
+            moved: listeners.moved.clone(),
+        })
+    }
+}
+
+/// Says that it is ready, to people or to a program, and where to find it.
+fn announce(
+    args: &UpArgs,
+    config: &SharedConfig,
+    database: &Database,
+    addresses: &Addresses,
+    progress: &Progress,
+) -> Result<(), Box<dyn Error>> {
+    let data_dir = database.data_dir.path();
+    let whereabouts = Whereabouts {
+        pid: std::process::id(),
+        http: addresses.http.to_string(),
+        grpc: addresses.grpc.to_string(),
+        admin: addresses.admin.to_string(),
+    };
+    whereabouts.write(data_dir)?;
+    let summary = Summary {
+        http: addresses.http,
+        http_enforced: addresses.http_enforced,
+        grpc: addresses.grpc,
+        admin: addresses.admin,
+        data_dir,
+        database_url: database.private_url(),
+        mode: config.security.exposure.mode(addresses.http),
+        moved: addresses.moved.clone(),
+    };
+    if args.json {
+        println!("{}", summary.json());
+    } else {
+        eprintln!("{}", summary.text(progress));
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The rows of gRPC methods.
+
+use super::{RateClass, Who};
+
+/// One method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RpcRow {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// Who may call.
+    pub who: Who,
+    /// Which limit it counts against.
+    pub rate: RateClass,
+}
+
+macro_rules! rows {
+    ($($service:literal { $($method:literal $who:ident $rate:ident)* })*) => {
+        &[$($(RpcRow {
+            path: concat!("/", $service, "/", $method),
+            who: Who::$who,
+            rate: RateClass::$rate,
+        },)*)*]
+    };
+}
+
+/// Every method but health and reflection, which are public.
+pub const RPCS: &[RpcRow] = rows! {
+    "candor.registry.v1.RegistryService" {
+        "Register" Register Call
+        "Heartbeat" Beat Beat
+        "HeartbeatStream" Beat Stream
+        "UpdateAgentCard" UpdateCard Call
+        "Discover" Discover Call
+        "ListPeers" Peers Call
+        "CheckAccess" PublicRead Call
+        "CreateWorkspace" Operator Call
+        "GetWorkspace" PublicRead Call
+        "ListWorkspaces" Operator Call
+        "UpdateWorkspace" WorkspaceOrOperator Call
+        "DeleteWorkspace" Operator Call
+        "GetState" OwnWorkspace Call
+        "ExplainStatus" WorkspaceOrOperator Call
+        "ListEvents" Operator Call
+        "WatchEvents" WorkspaceOrOperator Stream
+        "AppendEvents" PlatformOnly Call
+        "PublishTransient" PlatformOnly Call
+        "ReportRejectedBeats" PlatformOnly Call
+        "GetLiveness" Operator Call
+        "IssueToken" MintToken Mint
+        "VerifyToken" PlatformOnly Call
+        "ListTokens" WorkspaceOrOperator Call
+        "RevokeToken" WorkspaceOrOperator Call
+        "GetBudget" WorkspaceOrOperator Call
+        "UpdateBudget" Operator Call
+        "GetViewport" PublicRead Call
+        "SetViewport" CanvasWrite Call
+    }
+};
+
+/// The row of a request's path.
+#[must_use]
+pub fn rpc(path: &str) -> Option<&'static RpcRow> {
+    RPCS.iter().find(|row| row.path == path)
+}

@@ -1,0 +1,162 @@
+//! The way of every request: body, caller, handler, answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::RequestExt as _;
+use axum::extract::{RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use candor_identity::policy::HttpRow;
+use candor_identity::{ListenerMode, Presented, Who};
+use candor_kernel::{Caller, WorkspaceId};
+use candor_process::telemetry::propagation;
+use http::Method;
+use tracing::Instrument as _;
+
+use super::App;
+use super::call::{Call, read_body};
+use super::errors::respond;
+use super::metrics::RouteMetrics;
+use super::refusals::refuse;
+use super::routes::{Handler, handler};
+use crate::edge::error_response;
+
+/// One route on one listener.
+pub(crate) struct Entrance {
+    app: Arc<App>,
+    mode: ListenerMode,
+    row: &'static HttpRow,
+    handler: Handler,
+    metrics: RouteMetrics,
+}
+
+impl Entrance {
+    pub fn new(app: Arc<App>, mode: ListenerMode, row: &'static HttpRow) -> Self {
+        Self {
+            app,
+            mode,
+            row,
+            handler: handler(row.method, row.path),
+            metrics: RouteMetrics::new(row.method, row.path),
+        }
+    }
+}
+
+/// Serves one request.
+pub(crate) async fn enter(entrance: Arc<Entrance>, request: Request) -> Response {
+    let started = Instant::now();
+    let row = entrance.row;
+    let span = tracing::info_span!(
+        "http",
+        otel.name = %format_args!("{} {}", row.method, row.path),
+        otel.kind = "server",
+        http.request.method = row.method,
+        http.route = row.path,
+        http.response.status_code = tracing::field::Empty,
+    );
+    propagation::set_parent(&span, request.headers());
+    let response = serve(&entrance, request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
+    entrance.metrics.answered(status, started.elapsed());
+    response
+}
+
+async fn serve(entrance: &Entrance, mut request: Request) -> Response {
+    let (id, item) = match parameters(&mut request, entrance.row.path).await {
+        Ok(parameters) => parameters,
+        Err(response) => return response,
+    };
+    let (mut parts, body) = request.into_parts();
+    let presented = Presented::from_headers(&parts.headers);
+    Presented::strip(&mut parts.headers);
+    let caller = match authenticate(entrance, &presented, &id).await {
+        Ok(caller) => caller,
+        Err(response) => return response,
+    };
+    let body = match parts.method {
+        Method::GET | Method::HEAD | Method::DELETE => Bytes::new(),
+        _ => match read_body(body).await {
+            Ok(body) => body,
+            Err(response) => return response,
+        },
+    };
+    let call = Call {
+        caller,
+        presented,
+        mode: entrance.mode,
+        id,
+        item,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body,
+    };
+    match (entrance.handler)(Arc::clone(&entrance.app), call).await {
+        Ok(response) => response,
+        Err(error) => respond(&error),
+    }
+}
+
+/// The route's parameters, percent-decoded.
+async fn parameters(request: &mut Request, path: &str) -> Result<(String, String), Response> {
+    if !path.contains('{') {
+        return Ok(Default::default());
+    }
+    let Ok(parameters) = request.extract_parts::<RawPathParams>().await else {
+        return Err(error_response(StatusCode::BAD_REQUEST, "malformed path"));
+    };
+    let mut values = parameters.iter().map(|(_, value)| value.to_owned());
+    let first = values.next().unwrap_or_default();
+    Ok((first, values.next().unwrap_or_default()))
+}
+
+/// Who calls, by the route's row; where the body says for whom, nobody yet.
+async fn authenticate(
+    entrance: &Entrance,
+    presented: &Presented,
+    id: &str,
+) -> Result<Caller, Response> {
+    let who = entrance.row.who;
+    if who == Who::TestToken && !entrance.mode.is_open() && !entrance.app.config.test_tokens {
+        return Err(error_response(StatusCode::NOT_FOUND, "not found"));
+    }
+    let subject = match subject(who, id) {
+        Subject::Body => return Ok(Caller::Anonymous),
+        Subject::None => None,
+        Subject::Path(id) => Some(id),
+        Subject::Malformed => {
+            return Err(error_response(
+                StatusCode::BAD_REQUEST,
+                "invalid workspace ID",
+            ));
+        }
+    };
+    entrance
+        .app
+        .identity
+        .authenticate(entrance.mode, presented, who, subject)
+        .await
+        .map_err(|refusal| refuse(who, refusal))
+}
+
+/// The workspace that a route is about, as its principal.
+enum Subject {
+    None,
+    Body,
+    Path(WorkspaceId),
+    Malformed,
+}
+
+fn subject(who: Who, id: &str) -> Subject {
+    match who {
+        Who::Register | Who::Beat | Who::UpdateCard => Subject::Body,
+        Who::OwnWorkspace
+        | Who::WorkspaceOrOperator
+        | Who::MintToken
+        | Who::WorkspaceVoice
+        | Who::Peers => id.parse().map_or(Subject::Malformed, Subject::Path),
+        _ => Subject::None,
+    }
+}

@@ -1,0 +1,73 @@
+//! The handlers, one module a resource.
+
+mod admin;
+mod agents;
+mod connection;
+mod create;
+mod discovery;
+mod events;
+mod heartbeat;
+mod tokens;
+mod unavailable;
+mod update;
+mod workspaces;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::App;
+use super::answer::Answer;
+use super::call::Call;
+
+/// Serves one route.
+pub(crate) type Handler = fn(Arc<App>, Call) -> BoxFuture<'static, Answer>;
+
+macro_rules! handlers {
+    ($($method:ident $path:literal $handler:path;)*) => {
+        /// Every route that is served: method, path, handler.
+        pub(crate) const HANDLERS: &[(&str, &str, Handler)] = &[
+            $((stringify!($method), $path, |app, call| Box::pin($handler(app, call))),)*
+        ];
+    };
+}
+
+handlers! {
+    GET "/health" admin::health;
+    GET "/metrics" admin::metrics;
+    GET "/admin/liveness" admin::liveness;
+    GET "/admin/workspaces/{id}/test-token" tokens::test_token;
+    GET "/canvas/viewport" admin::viewport;
+    PUT "/canvas/viewport" admin::save_viewport;
+    GET "/workspaces" workspaces::list;
+    POST "/workspaces" create::create;
+    GET "/workspaces/{id}" workspaces::get;
+    PATCH "/workspaces/{id}" update::update;
+    DELETE "/workspaces/{id}" workspaces::delete;
+    GET "/workspaces/{id}/state" workspaces::state;
+    GET "/workspaces/{id}/budget" workspaces::budget;
+    PATCH "/workspaces/{id}/budget" workspaces::set_budget;
+    GET "/workspaces/{id}/delegations" workspaces::delegations;
+    GET "/workspaces/{id}/tokens" tokens::list;
+    POST "/workspaces/{id}/tokens" tokens::mint;
+    DELETE "/workspaces/{id}/tokens/{item}" tokens::revoke;
+    GET "/events" events::newest;
+    GET "/events/{id}" events::newest_of;
+    POST "/registry/register" agents::register;
+    POST "/registry/heartbeat" heartbeat::heartbeat;
+    POST "/registry/update-card" agents::update_card;
+    GET "/registry/discover/{id}" discovery::discover;
+    GET "/registry/{id}/peers" discovery::peers;
+    POST "/registry/check-access" discovery::check_access;
+}
+
+/// The handler of a route; what is not served says so.
+pub(crate) fn handler(method: &str, path: &str) -> Handler {
+    HANDLERS
+        .iter()
+        .find(|(m, p, _)| (*m, *p) == (method, path))
+        .map_or(
+            |app, call| Box::pin(unavailable::unavailable(app, call)),
+            |(_, _, handler)| *handler,
+        )
+}

@@ -1,0 +1,156 @@
+//! `candor-gateway`: the HTTP edge as a process of its own.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_gateway::registry::{RemoteBeats, RemoteCredentials, connect, report_rejected};
+use candor_gateway::{Gateway, GatewayConfig, RegistryClient, serve};
+use candor_identity::{Authenticator, Keys, ListenerMode, RejectedBeats, Signer, Watermark};
+use candor_process::admin::{Admin, AdminListener};
+use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
+use candor_process::drain::Drain;
+use candor_process::telemetry::Telemetry;
+use clap::Parser;
+use tokio::net::TcpListener;
+
+/// Every legacy HTTP client, served from the registry over gRPC.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    shared: SharedArgs,
+    /// The registry's gRPC address, http://host:port.
+    #[arg(
+        long,
+        env = "CANDOR_REGISTRY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    registry: String,
+    /// Mint test tokens on enforced listeners too.
+    #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
+    test_tokens: bool,
+    /// One line of JSON on standard output when ready.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(args));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("candor-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let config = args.shared.clone().resolve()?;
+    let signer = Arc::new(Signer::new(identity_keys(&config)?));
+    let telemetry = Telemetry::start(&config.telemetry("candor-gateway"))?;
+    let drain = Drain::new(config.drain_deadline);
+    drain.on_signals()?;
+    let (listeners, admin) = bind(&config).await?;
+
+    let registry = RegistryClient::new(connect(&args.registry, Arc::clone(&signer))?);
+    let credentials = RemoteCredentials(registry.clone());
+    let rejected = RejectedBeats::default();
+    let authenticator = Authenticator::new(
+        Arc::new(credentials.clone()),
+        config.security.admin_token.as_ref().map(Secret::expose),
+        Watermark::default(),
+    )
+    .counting(rejected.clone());
+    let gateway = Gateway::new(
+        GatewayConfig {
+            cors_origins: config.legacy.cors_origins.clone(),
+            external_platform_url: config.external_platform_url.clone(),
+            test_tokens: args.test_tokens,
+        },
+        registry.clone(),
+        Arc::new(RemoteBeats::start(registry.clone(), signer)),
+        Arc::new(authenticator),
+        telemetry.metrics(),
+    );
+    announce(
+        &args,
+        &config,
+        listeners[0].0.local_addr()?,
+        admin.address(),
+    );
+    for (listener, always_enforced) in listeners {
+        let address = listener.local_addr()?;
+        let mode = match config.security.exposure.mode(address) {
+            AuthMode::Open if !always_enforced => ListenerMode::Open,
+            _ => ListenerMode::Enforced,
+        };
+        let router = gateway.router(mode, address.ip());
+        drain.spawn("http", serve(listener, router, drain.token()));
+    }
+    drain.spawn(
+        "refused beats",
+        report_rejected(registry, rejected, drain.token()),
+    );
+    let health = Admin::new(telemetry.metrics(), drain.token()).check("registry", move || {
+        let credentials = credentials.clone();
+        async move { credentials.is_ready().await }
+    });
+    drain.spawn("admin", health.serve(admin));
+
+    let finished = drain.finished().await;
+    telemetry.shutdown().await;
+    finished.map_err(Into::into)
+}
+
+type Listeners = Vec<(TcpListener, bool)>;
+
+/// The HTTP listeners, each with whether it is always enforced, and admin's.
+async fn bind(config: &SharedConfig) -> Result<(Listeners, AdminListener), Box<dyn Error>> {
+    let mut listeners = Vec::new();
+    let wanted = [
+        ("--http", Some(config.listen.http), false),
+        ("--http-enforced", config.listen.http_enforced, true),
+    ];
+    for (flag, address, always_enforced) in wanted {
+        let Some(address) = address else { continue };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("{flag} {address}: {error}"))?;
+        listeners.push((listener, always_enforced));
+    }
+    let admin = config.listen.admin;
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::GATEWAY_ADMIN));
+    let admin = AdminListener::bind(admin.unwrap_or(default), admin.is_none()).await?;
+    Ok((listeners, admin))
+}
+
+fn identity_keys(config: &SharedConfig) -> Result<Keys, Box<dyn Error>> {
+    let security = &config.security;
+    let current = security.identity_key.as_ref().ok_or(
+        "set CANDOR_IDENTITY_KEY, the same in every process: `openssl rand -base64 32` makes one",
+    )?;
+    let previous = security.identity_key_previous.as_ref().map(Secret::expose);
+    Ok(Keys::new(current.expose(), previous)?)
+}
+
+fn announce(args: &Args, config: &SharedConfig, http: SocketAddr, admin: SocketAddr) {
+    if args.json {
+        println!("{{\"ready\":true,\"http\":\"{http}\",\"admin\":\"{admin}\"}}");
+    }
+    let enforced = config.listen.http_enforced;
+    tracing::info!(%http, ?enforced, %admin, registry = %args.registry, "candor-gateway is ready");
+}

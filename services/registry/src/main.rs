@@ -1,0 +1,133 @@
+//! `candor-registry`: the registry as a process of its own.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_identity::{Authenticator, Keys, ListenerMode, Verifier};
+use candor_process::admin::{Admin, AdminListener};
+use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
+use candor_process::drain::Drain;
+use candor_process::pool::PoolSettings;
+use candor_process::telemetry::Telemetry;
+use candor_registry::serve::grpc_server;
+use candor_registry::{LeaseArgs, Registry, RegistryConfig, Sealer};
+use clap::Parser;
+use tokio::net::TcpListener;
+
+/// Workspaces, honest heartbeats, status, leases, tokens and events, over gRPC.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    shared: SharedArgs,
+    #[command(flatten)]
+    leases: LeaseArgs,
+    /// One line of JSON on standard output when ready.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(args));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("candor-registry: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let config = args.shared.resolve()?;
+    let verifier = Arc::new(Verifier::new(identity_keys(&config)?));
+    let sealer = Sealer::from_key(text(config.security.secrets_encryption_key.as_ref()))?;
+    let database = config
+        .database
+        .clone()
+        .ok_or("pass --database-url or set DATABASE_URL, and run `candor migrate up` first")?;
+    let telemetry = Telemetry::start(&config.telemetry("candor-registry"))?;
+    let drain = Drain::new(config.drain_deadline);
+    drain.on_signals()?;
+
+    let address = config
+        .listen
+        .grpc
+        .unwrap_or_else(|| local(ports::REGISTRY_GRPC));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("--grpc {address}: {error}"))?;
+    let admin = config.listen.admin;
+    let admin = AdminListener::bind(
+        admin.unwrap_or_else(|| local(ports::REGISTRY_ADMIN)),
+        admin.is_none(),
+    )
+    .await?;
+    let registry = Registry::start(
+        PoolSettings::new("candor-registry").open(database),
+        RegistryConfig {
+            leases: args.leases.policy(),
+            sealer,
+        },
+        Some(Arc::clone(&verifier)),
+        &drain.token(),
+    );
+    let authenticator = Authenticator::new(
+        Arc::new(registry.credentials()),
+        config.security.admin_token.as_ref().map(Secret::expose),
+        registry.watermark(),
+    );
+    let authenticator = Arc::new(authenticator.counting(registry.rejected_beats()));
+    let grpc = listener.local_addr()?;
+    let mode = match config.security.exposure.mode(grpc) {
+        AuthMode::Open => ListenerMode::Open,
+        AuthMode::Enforced => ListenerMode::Enforced,
+    };
+    let server = grpc_server(&registry, authenticator, Some(verifier), mode).await?;
+    announce(args.json, grpc, admin.address());
+    drain.spawn("grpc", server.serve(listener, drain.token()));
+    let health =
+        Admin::new(telemetry.metrics(), drain.token()).check("postgres", registry.readiness());
+    drain.spawn("admin", health.serve(admin));
+
+    let finished = drain.finished().await;
+    registry.drained().await;
+    telemetry.shutdown().await;
+    finished.map_err(Into::into)
+}
+
+fn identity_keys(config: &SharedConfig) -> Result<Keys, Box<dyn Error>> {
+    let security = &config.security;
+    let current = security.identity_key.as_ref().ok_or(
+        "set CANDOR_IDENTITY_KEY, the same in every process: `openssl rand -base64 32` makes one",
+    )?;
+    let previous = security.identity_key_previous.as_ref().map(Secret::expose);
+    Ok(Keys::new(current.expose(), previous)?)
+}
+
+fn text(secret: Option<&Secret>) -> &str {
+    secret.map(Secret::expose).unwrap_or_default()
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn announce(json: bool, grpc: SocketAddr, admin: SocketAddr) {
+    if json {
+        println!("{{\"ready\":true,\"grpc\":\"{grpc}\",\"admin\":\"{admin}\"}}");
+    }
+    tracing::info!(%grpc, %admin, "candor-registry is ready");
+}

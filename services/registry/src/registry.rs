@@ -1,0 +1,141 @@
+//! A running registry: its tasks, and what others may hold of it.
+
+use std::sync::Arc;
+
+use candor_events::Bus;
+use candor_identity::{RejectedBeats, Verifier, Watermark};
+use candor_process::grpc::MESSAGE_LIMIT;
+use candor_proto::registry::v1::registry_service_server::RegistryServiceServer;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
+use crate::beats::{BeatService, Beats};
+use crate::config::RegistryConfig;
+use crate::credentials::StoredCredentials;
+use crate::service::RegistryGrpc;
+use crate::store::{self, Store};
+use crate::ticks::Ticks;
+use crate::{sequencer, sweeper};
+
+/// A registry and its tasks: the batcher, the sequencer, the sweeper.
+pub struct Registry {
+    app: Arc<App>,
+    tasks: TaskTracker,
+    batcher: JoinHandle<()>,
+    last_beat: CancellationToken,
+}
+
+impl Registry {
+    /// Starts on a migrated database. `verifier` believes Candor's other
+    /// processes. The order to `stop` ends streams and the sweeper; beats are
+    /// taken until [`Registry::drained`], so that calls in progress get through.
+    #[must_use]
+    pub fn start(
+        pool: PgPool,
+        config: RegistryConfig,
+        verifier: Option<Arc<Verifier>>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let options = pool.connect_options().as_ref().clone();
+        let events_written = Arc::new(Notify::new());
+        let last_beat = CancellationToken::new();
+        let (beats, batcher) = Beats::start(
+            options,
+            config.leases,
+            Arc::clone(&events_written),
+            last_beat.clone(),
+        );
+        let app = Arc::new(App {
+            store: Store::new(pool),
+            beats: BeatService::new(beats, config.leases),
+            config,
+            bus: Bus::new(),
+            verifier,
+            events_written,
+            watermark: Watermark::default(),
+            rejected: RejectedBeats::default(),
+            ticks: Ticks::default(),
+            stop: stop.clone(),
+        });
+        let tasks = TaskTracker::new();
+        // The events of the last beats get their numbers, too.
+        tasks.spawn(sequencer::run(Arc::clone(&app), last_beat.clone()));
+        tasks.spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+        Self {
+            app,
+            tasks,
+            batcher,
+            last_beat,
+        }
+    }
+
+    /// The gRPC service, for whoever is authenticated already.
+    #[must_use]
+    pub fn service(&self) -> RegistryServiceServer<RegistryGrpc> {
+        RegistryServiceServer::new(RegistryGrpc::new(Arc::clone(&self.app)))
+            .max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    /// Answers the identity layer.
+    #[must_use]
+    pub fn credentials(&self) -> StoredCredentials {
+        StoredCredentials(self.app.store.clone())
+    }
+
+    /// Moves when credentials change in this process.
+    #[must_use]
+    pub fn watermark(&self) -> Watermark {
+        self.app.watermark.clone()
+    }
+
+    /// Where refused beats are counted.
+    #[must_use]
+    pub fn rejected_beats(&self) -> RejectedBeats {
+        self.app.rejected.clone()
+    }
+
+    /// The way into group commit, without a hop.
+    #[must_use]
+    pub fn beats(&self) -> BeatService {
+        self.app.beats.clone()
+    }
+
+    /// A readiness check: Postgres answers, and the schema is there.
+    pub fn readiness(
+        &self,
+    ) -> impl Fn() -> futures::future::BoxFuture<'static, Result<(), String>> + Send + Sync + 'static
+    {
+        let app = Arc::clone(&self.app);
+        move || {
+            let app = Arc::clone(&app);
+            Box::pin(async move {
+                let told = |error: candor_kernel::Error| {
+                    error
+                        .internal_text()
+                        .unwrap_or_else(|| error.public())
+                        .to_owned()
+                };
+                let mut connection = app.connection().await.map_err(told)?;
+                store::events::last_seq(&mut connection)
+                    .await
+                    .map_err(told)?;
+                Ok(())
+            })
+        }
+    }
+
+    /// Answers the beats that are queued, numbers their events, and ends.
+    pub async fn drained(self) {
+        self.last_beat.cancel();
+        if let Err(error) = self.batcher.await {
+            tracing::error!(%error, "the batcher did not end well");
+        }
+        self.app.events_written.notify_one();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

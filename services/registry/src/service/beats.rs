@@ -1,0 +1,170 @@
+//! Heartbeats over gRPC: one by one, and many on one stream.
+
+use std::sync::Arc;
+
+use candor_identity::{BeatStanding, Verifier};
+use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
+use candor_proto::registry::v1 as pb;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Call, Reply, checks};
+use crate::app::App;
+use crate::beats::without_effect;
+use crate::wire;
+
+/// Beats of one stream that may wait for their commit; then reading pauses.
+const MOST_IN_FLIGHT: usize = 4096;
+
+/// One beat.
+pub(super) async fn unary(
+    app: Arc<App>,
+    call: Call,
+    request: pb::HeartbeatRequest,
+) -> Result<pb::HeartbeatResponse, Error> {
+    beat(&app, &call, request, call.traceparent.clone()).await
+}
+
+async fn beat(
+    app: &App,
+    call: &Call,
+    request: pb::HeartbeatRequest,
+    traceparent: Option<String>,
+) -> Result<pb::HeartbeatResponse, Error> {
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+    let Some(inbound) = &call.inbound else {
+        let caller = checks::only_self(&call.caller, id)?.clone();
+        return app.beats.beat(caller, request, traceparent).await;
+    };
+    let standing = || {
+        let authenticator = &inbound.authenticator;
+        authenticator.beat(inbound.mode, &inbound.presented, id)
+    };
+    let first = attempt(app, standing().await?, request.clone(), traceparent.clone()).await;
+    match first {
+        // The proof was out of date: what was presented is looked at again, once.
+        Err(error) if error.reason() == Reason::CredentialChanged => {
+            inbound.authenticator.forget(&inbound.presented, id);
+            attempt(app, standing().await?, request, traceparent).await
+        }
+        settled => settled,
+    }
+}
+
+async fn attempt(
+    app: &App,
+    standing: BeatStanding,
+    request: pb::HeartbeatRequest,
+    traceparent: Option<String>,
+) -> Result<pb::HeartbeatResponse, Error> {
+    match standing {
+        BeatStanding::Caller(caller) => app.beats.beat(caller, request, traceparent).await,
+        BeatStanding::Unknown => Ok(without_effect("unknown")),
+        BeatStanding::Removed => Ok(without_effect("removed")),
+    }
+}
+
+/// Many beats: each is answered by its `id` when it is durable, in any order.
+pub(super) fn stream(
+    app: Arc<App>,
+    request: Request<Streaming<pb::HeartbeatStreamRequest>>,
+) -> Result<Response<Reply<pb::HeartbeatStreamResponse>>, Error> {
+    let call = Call::of(&request)?;
+    let (out, answers) = mpsc::channel(MOST_IN_FLIGHT);
+    tokio::spawn(pump(app, call, request.into_inner(), out));
+    Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+}
+
+type Out = mpsc::Sender<Result<pb::HeartbeatStreamResponse, Status>>;
+
+async fn pump(
+    app: Arc<App>,
+    call: Call,
+    mut beats: Streaming<pb::HeartbeatStreamRequest>,
+    out: Out,
+) {
+    let call = Arc::new(call);
+    let mut waiting = FuturesUnordered::new();
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        tokio::select! {
+            () = app.stop.cancelled(), if open => open = false,
+            message = beats.message(), if open && waiting.len() < MOST_IN_FLIGHT => match message {
+                Ok(Some(message)) => {
+                    waiting.push(answer(Arc::clone(&app), Arc::clone(&call), message));
+                }
+                Ok(None) | Err(_) => open = false,
+            },
+            Some(answer) = waiting.next(), if !waiting.is_empty() => {
+                if out.send(Ok(answer)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(
+    app: Arc<App>,
+    call: Arc<Call>,
+    message: pb::HeartbeatStreamRequest,
+) -> pb::HeartbeatStreamResponse {
+    let id = message.id;
+    let result = match one(&app, &call, message).await {
+        Ok(response) => pb::heartbeat_stream_response::Result::Ok(response),
+        Err(error) => pb::heartbeat_stream_response::Result::Error(beat_error(&error)),
+    };
+    pb::HeartbeatStreamResponse {
+        id,
+        result: Some(result),
+    }
+}
+
+async fn one(
+    app: &App,
+    call: &Call,
+    message: pb::HeartbeatStreamRequest,
+) -> Result<pb::HeartbeatResponse, Error> {
+    let beat = message
+        .beat
+        .ok_or_else(|| Error::field("beat", "beat is required"))?;
+    let id = wire::workspace_id("workspace_id", &beat.workspace_id)?;
+    let traceparent = Some(message.traceparent).filter(|text| !text.is_empty());
+    if message.identity.is_empty() {
+        return self::beat(app, call, beat, traceparent).await;
+    }
+    let caller = asserted(app.verifier.as_deref(), &message.identity, id)?;
+    app.beats.beat(caller, beat, traceparent).await
+}
+
+/// The workspace that a signed assertion names.
+fn asserted(
+    verifier: Option<&Verifier>,
+    identity: &[u8],
+    id: WorkspaceId,
+) -> Result<WorkspaceCaller, Error> {
+    let refused = || {
+        Error::new(
+            Reason::InvalidCredential,
+            "the identity of the beat is not valid",
+        )
+    };
+    let verifier = verifier.ok_or_else(refused)?;
+    match verifier.verify(identity, super::AUDIENCE, chrono::Utc::now()) {
+        Ok(Caller::Workspace(caller)) if caller.id == id => Ok(caller),
+        _ => Err(refused()),
+    }
+}
+
+fn beat_error(error: &Error) -> pb::BeatError {
+    pb::BeatError {
+        code: candor_process::grpc::to_status(error).code().into(),
+        message: error.public().to_owned(),
+        reason: error.reason().code().to_owned(),
+        field: error.field_name().map(str::to_owned),
+        retry_after: error.retry_after().map(wire::duration),
+    }
+}
