@@ -31,7 +31,7 @@ pub struct Program {
     ready: Value,
     took: Duration,
     // Open for as long as it runs: a program may not survive a closed output.
-    _stdout: Option<Lines<BufReader<ChildStdout>>>,
+    stdout: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 /// Where programs are and where they log.
@@ -59,8 +59,8 @@ impl Programs {
 
     /// Starts a program and waits for its `"ready":true` line.
     pub async fn start(&self, name: &str, command: Command) -> Result<Program> {
-        let mut program = self.spawn(name, command)?;
         let started = Instant::now();
+        let mut program = self.spawn(name, command)?;
         let outcome = tokio::time::timeout(READY, program.readiness()).await;
         match outcome {
             Ok(Ok(())) => {
@@ -91,7 +91,7 @@ impl Programs {
             child,
             ready: Value::Null,
             took: Duration::ZERO,
-            _stdout: stdout,
+            stdout,
         })
     }
 
@@ -166,7 +166,7 @@ impl Program {
     }
 
     async fn readiness(&mut self) -> Result<()> {
-        let Some(stdout) = &mut self._stdout else {
+        let Some(stdout) = &mut self.stdout else {
             return Err("no output".into());
         };
         while let Some(line) = stdout.next_line().await? {

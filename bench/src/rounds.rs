@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::beat::read_workspaces;
 use crate::machine::Ticks;
-use crate::meter::Cost;
+use crate::meter::{Cost, Counters};
 use crate::rate::{self, Plan};
 use crate::targets::{Kind, Target};
 use crate::wrk::Wrk;
@@ -164,14 +164,14 @@ pub async fn idle_statements(target: &Target) -> Result<Option<f64>> {
     Ok(cost.statements.map(|count| count / IDLE.as_secs_f64()))
 }
 
-async fn counters(target: &Target) -> Result<Option<crate::meter::Counters>> {
+async fn counters(target: &Target) -> Result<Option<Counters>> {
     match &target.meter {
         Some(meter) => Ok(Some(meter.read().await?)),
         None => Ok(None),
     }
 }
 
-async fn cost(target: &Target, before: Option<crate::meter::Counters>) -> Result<Option<Cost>> {
+async fn cost(target: &Target, before: Option<Counters>) -> Result<Option<Cost>> {
     match (&target.meter, before) {
         (Some(meter), Some(before)) => Ok(Some(meter.since(before).await?)),
         _ => Ok(None),

@@ -105,19 +105,18 @@ async fn under_load(
     }
     for round in 1..=args.wide_rounds {
         println!("\nround {round} of {}, 256 connections", args.wide_rounds);
-        let all = |kind| kind != Kind::Model;
+        let but_the_model = |kind| kind != Kind::Model;
         report
             .wide
-            .push(throttle_round(&loads, &mut targets, 256, args.seconds, all).await?);
+            .push(throttle_round(&loads, &mut targets, 256, args.seconds, but_the_model).await?);
     }
     let steady: Vec<&Target> = targets
         .iter()
-        .filter(|target| target.kind != Kind::FloorHop)
+        .filter(|target| target.kind == Kind::FloorHttp || target.kind.is_candor())
         .collect();
     for target in &steady {
-        report
-            .idle
-            .push((target.kind, idle_statements(target).await?));
+        let idle = idle_statements(target).await?;
+        report.idle.push((target.kind, idle));
     }
     for round in 1..=args.rounds {
         println!("\nround {round} of {}, {RATE} beats/s", args.rounds);

@@ -49,14 +49,23 @@ pub async fn measure(programs: &Programs, folder: &Path, times: usize) -> Result
         if !status.success() {
             return Err(programs.failure("candor-alone", &status.to_string()));
         }
+        if data.postmaster().exists() {
+            return Err("candor-alone ended and left its Postgres running".into());
+        }
     }
     Ok(startup)
 }
 
+impl DataDir {
+    /// There while its Postgres runs.
+    fn postmaster(&self) -> PathBuf {
+        self.0.join("postgres/postmaster.pid")
+    }
+}
+
 impl Drop for DataDir {
     fn drop(&mut self) {
-        let file = self.0.join("postgres/postmaster.pid");
-        let pid = fs::read_to_string(file).unwrap_or_default();
+        let pid = fs::read_to_string(self.postmaster()).unwrap_or_default();
         if let Some(pid) = pid.lines().next().and_then(|pid| pid.trim().parse().ok()) {
             // Left behind by a Candor that was killed; its data goes now.
             kill(Pid::from_raw(pid), Signal::SIGQUIT).ok();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candor_kernel::{Error, Occurrence, Outcome, Status, WorkspaceId, decide};
+use candor_kernel::{Error, Occurrence, Outcome, WorkspaceId, decide};
 use candor_proto::registry::v1 as pb;
 
 use super::{Call, checks};
@@ -21,9 +21,9 @@ pub(super) async fn delete(
     let mut tx = app.store.begin().await?;
     // No child may appear, or move, between the look and the removal.
     update::lock_hierarchy(&mut tx).await?;
-    let Some(root) = state::load(&mut tx, id).await? else {
+    if state::load(&mut tx, id).await?.is_none() {
         return Err(checks::not_found());
-    };
+    }
     let children = remove::children(&mut tx, id).await?;
     if !children.is_empty() && !request.confirm {
         let children = children
@@ -46,10 +46,6 @@ pub(super) async fn delete(
         traceparent: call.traceparent,
         evidence: "deleted".to_owned(),
     };
-    let again = root.state.status == Status::Removed;
-    if again && !request.purge {
-        return Err(checks::not_found());
-    }
     mark(&mut tx, id, &ids, below, &cause).await?;
     remove::end_belongings(&mut tx, &ids).await?;
     if request.purge {
