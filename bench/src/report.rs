@@ -76,7 +76,7 @@ impl Report {
             ));
             lines.extend(throttle_table(&self.wide));
         }
-        if !self.rated.is_empty() {
+        if !kinds(&self.rated).is_empty() {
             lines.push(String::new());
             lines.push(format!(
                 "At {RATE} beats/s, medians of {} rounds",

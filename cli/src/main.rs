@@ -20,7 +20,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run everything in one process.
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     /// List workspaces: status, verdict, last beat, reason.
     Ps(operator::PsArgs),
     /// Follow status changes as they happen.
@@ -36,7 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Up(args) => up::main(args),
+        Command::Up(args) => up::main(*args),
         Command::Ps(args) => operator::block_on(operator::ps(args)),
         Command::Watch(args) => operator::block_on(operator::watch(args)),
         Command::Explain(args) => operator::block_on(operator::explain(args)),

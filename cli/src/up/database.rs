@@ -57,10 +57,10 @@ impl Database {
     /// Closes the pool, then stops the private server.
     pub async fn close(self) {
         self.pool.close().await;
-        if let Some(private) = self.private {
-            if let Err(error) = private.stop().await {
-                tracing::error!(%error, "stopping the private Postgres");
-            }
+        if let Some(private) = self.private
+            && let Err(error) = private.stop().await
+        {
+            tracing::error!(%error, "stopping the private Postgres");
         }
     }
 }

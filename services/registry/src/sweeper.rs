@@ -40,13 +40,13 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             }
         }
         sweeps = sweeps.wrapping_add(1);
-        if sweeps.is_multiple_of(TRIM_EVERY) {
-            if let Err(error) = trim(&app).await {
-                tracing::warn!(
-                    internal = error.internal_text(),
-                    "trimming decisions failed"
-                );
-            }
+        if sweeps.is_multiple_of(TRIM_EVERY)
+            && let Err(error) = trim(&app).await
+        {
+            tracing::warn!(
+                internal = error.internal_text(),
+                "trimming decisions failed"
+            );
         }
     }
 }

@@ -27,10 +27,10 @@ pub async fn persist(
     decision: &Decision,
     cause: &Cause,
 ) -> Result<bool, Error> {
-    if let Some(next) = &decision.next {
-        if !write_state(connection, before, next).await? {
-            return Ok(false);
-        }
+    if let Some(next) = &decision.next
+        && !write_state(connection, before, next).await?
+    {
+        return Ok(false);
     }
     let mut first = None;
     for event in &decision.events {
