@@ -3,15 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use candor_identity::{Authenticator, ListenerMode};
 use candor_process::telemetry::Metrics;
 use url::Url;
 
-use crate::edge::Edge;
 use crate::edge::cors::Cors;
 use crate::edge::host::HostPolicy;
 use crate::edge::paths::Paths;
+use crate::edge::{Edge, Edged};
 use crate::legacy::{self, App};
 use crate::registry::{BeatSink, RegistryClient};
 
@@ -70,7 +69,8 @@ impl Gateway {
     }
 
     /// The routes with the edge around them, for a listener on `address`.
-    pub fn router(&self, mode: ListenerMode, address: IpAddr) -> Router {
+    #[must_use]
+    pub fn router(&self, mode: ListenerMode, address: IpAddr) -> Edged {
         let edge = Edge {
             cors: self.cors.clone(),
             paths: Paths::new(legacy::is_route),

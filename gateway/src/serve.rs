@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,6 +11,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::edge::Edged;
 
 /// Connections at a time; one more waits in the system's queue.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -29,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(15);
 /// None at present; the signature is that of a part of a process.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    router: Edged,
     stop: CancellationToken,
 ) -> Result<(), io::Error> {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -43,7 +44,7 @@ pub async fn serve(
         .keep_alive_interval(Some(HEAD_DEADLINE));
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let service = TowerToHyperService::new(router.into_service());
+    let service = TowerToHyperService::new(router);
     loop {
         let Some((stream, place)) = next(&listener, &places, &stop).await else {
             break;

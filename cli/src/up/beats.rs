@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use candor_gateway::BeatSink;
 use candor_kernel::{Error, WorkspaceCaller};
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1::{HeartbeatRequest, HeartbeatResponse};
 use candor_registry::beats::BeatService;
 
@@ -15,7 +16,7 @@ impl BeatSink for LocalBeats {
         &self,
         caller: WorkspaceCaller,
         beat: HeartbeatRequest,
-        traceparent: Option<String>,
+        traceparent: Option<TraceParent>,
     ) -> Result<HeartbeatResponse, Error> {
         self.0.beat(caller, beat, traceparent).await
     }

@@ -73,7 +73,7 @@ async fn a_call_is_one_trace_from_caller_to_server() {
             .check(HealthCheckRequest::default())
             .await
             .unwrap();
-        propagation::traceparent().unwrap()
+        propagation::TraceParent::current().unwrap().to_string()
     }
     .instrument(tracing::info_span!("caller"))
     .await;

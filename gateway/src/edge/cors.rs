@@ -1,13 +1,12 @@
 //! Cross-origin requests as gin-contrib/cors judges them (contract/auth.md, CORS).
 
 use super::{empty_response, host};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -42,39 +41,55 @@ impl Default for Cors {
     }
 }
 
-/// Middleware: answers preflights, marks answers for listed origins, refuses the others.
-pub async fn apply(State(cors): State<Cors>, request: Request, next: Next) -> Response {
-    let Some(origin) = request.headers().get(ORIGIN).cloned() else {
-        return next.run(request).await;
-    };
-    let listed = origin.to_str().is_ok_and(|origin| cors.lists(origin));
-    if !listed && !is_own(&request, &origin) {
-        return empty_response(StatusCode::FORBIDDEN);
+/// What an `Origin` comes to.
+pub(super) enum Verdict {
+    /// No origin, or our own host's: nothing to say.
+    Own,
+    /// A listed one.
+    Listed(HeaderValue),
+    /// A listed one that asks first.
+    Preflight(HeaderValue),
+    /// Any other.
+    Refused,
+}
+
+impl Cors {
+    /// Judges a request by its origin.
+    pub(super) fn judge(&self, request: &Request) -> Verdict {
+        let Some(origin) = request.headers().get(ORIGIN) else {
+            return Verdict::Own;
+        };
+        if !origin.to_str().is_ok_and(|origin| self.lists(origin)) {
+            // A page of our own host needs no permission: its preflight is an ordinary OPTIONS (D36).
+            return if is_own(request, origin) {
+                Verdict::Own
+            } else {
+                Verdict::Refused
+            };
+        }
+        let preflight = request.method() == Method::OPTIONS
+            && request
+                .headers()
+                .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if preflight {
+            Verdict::Preflight(origin.clone())
+        } else {
+            Verdict::Listed(origin.clone())
+        }
     }
-    let preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    // A page of our own host needs no permission: its preflight is an ordinary OPTIONS (D36).
-    if !listed {
-        return next.run(request).await;
-    }
-    let mut response = if preflight {
-        empty_response(StatusCode::NO_CONTENT)
-    } else {
-        next.run(request).await
-    };
-    allow(response.headers_mut(), origin);
-    if preflight {
-        response.headers_mut().insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(METHODS),
-        );
-        response.headers_mut().insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(HEADERS),
-        );
-    }
+}
+
+/// What a page may send.
+pub(super) fn preflight(origin: HeaderValue) -> Response {
+    let mut response = allow(empty_response(StatusCode::NO_CONTENT), origin);
+    response.headers_mut().insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(METHODS),
+    );
+    response.headers_mut().insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(HEADERS),
+    );
     response
 }
 
@@ -86,11 +101,14 @@ fn is_own(request: &Request, origin: &HeaderValue) -> bool {
     authority.is_some() && authority == host::named(request)
 }
 
-fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+/// Marks an answer for a listed origin.
+pub(super) fn allow(mut response: Response, origin: HeaderValue) -> Response {
+    let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         ACCESS_CONTROL_ALLOW_CREDENTIALS,
         HeaderValue::from_static("true"),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
+    response
 }

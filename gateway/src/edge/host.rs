@@ -2,11 +2,10 @@
 //! address must not reach routes that ask for no credential.
 
 use super::error_response;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
-use axum::middleware::Next;
 use axum::response::Response;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +32,29 @@ impl HostPolicy {
     pub fn with_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.names = names.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// 403 for a foreign host. A request that names none passes: browsers always name one.
+    pub(super) fn refuse(&self, request: &Request) -> Option<Response> {
+        let target = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str().as_bytes());
+        let headers = request
+            .headers()
+            .get_all(HOST)
+            .iter()
+            .map(|value| value.as_bytes());
+        let host = target
+            .into_iter()
+            .chain(headers)
+            .map(String::from_utf8_lossy)
+            .find(|authority| !self.allows(authority))?;
+        tracing::debug!(%host, "refused a Host header on an open listener");
+        Some(error_response(
+            StatusCode::FORBIDDEN,
+            &format!("host not allowed: {host}"),
+        ))
     }
 
     fn allows(&self, authority: &str) -> bool {
@@ -63,27 +85,4 @@ impl HostPolicy {
 pub fn named(request: &Request) -> Option<&str> {
     let target = request.uri().authority().map(Authority::as_str);
     target.or_else(|| request.headers().get(HOST)?.to_str().ok())
-}
-
-/// Middleware: 403 for a foreign host. A request that names none passes: browsers always name one.
-pub async fn apply(State(policy): State<HostPolicy>, request: Request, next: Next) -> Response {
-    let target = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let headers = request
-        .headers()
-        .get_all(HOST)
-        .iter()
-        .map(|value| value.as_bytes());
-    let foreign = target
-        .into_iter()
-        .chain(headers)
-        .map(String::from_utf8_lossy)
-        .find(|authority| !policy.allows(authority));
-    if let Some(host) = foreign {
-        tracing::debug!(%host, "refused a Host header on an open listener");
-        return error_response(StatusCode::FORBIDDEN, &format!("host not allowed: {host}"));
-    }
-    next.run(request).await
 }

@@ -7,14 +7,15 @@ use super::{empty_response, error_response};
 use axum::extract::Request;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 
-/// Middleware: see the module. It must stand around a whole router (see [`super::Edge::wrap`]): layers inside one do not
-/// see `Allow`.
-pub async fn apply(request: Request, next: Next) -> Response {
-    let is_options = request.method() == Method::OPTIONS;
-    let response = next.run(request).await;
+/// Whether a request asks for the methods of a path.
+pub(super) fn is_options(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+}
+
+/// The answer for a method that is not there, in our words; every other answer as it is.
+pub(super) fn word(response: Response, is_options: bool) -> Response {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }

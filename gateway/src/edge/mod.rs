@@ -1,6 +1,7 @@
 //! What happens to every HTTP request before a route sees it, and to every answer after (contract/auth.md, D36).
 //!
-//! Each module is one middleware; [`Edge::wrap`] puts them around a router in the only order that is right.
+//! Each module is one rule; [`Edge::wrap`] applies them around a router in the only order that is right. They are plain
+//! functions in one service, not a stack of layers: a layer each would cost a beat more than deciding it.
 
 pub mod cors;
 pub mod host;
@@ -9,13 +10,20 @@ pub mod paths;
 pub mod rate_headers;
 pub mod security_headers;
 
-use crate::legacy::json::encode::error_body;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
+use futures::future::BoxFuture;
+use tower::{BoxError, Service};
+
+use crate::legacy::json::encode::error_body;
 
 /// The settings of one listener's edge.
 #[derive(Clone)]
@@ -33,21 +41,77 @@ impl Edge {
     ///
     /// From the outside in: security headers, rate headers, Host, CORS, methods, paths. So refusals of the inner ones
     /// carry the headers of the outer ones, and a refused Host learns nothing about origins or routes.
-    ///
-    /// The router stays whole inside another one: axum adds `Allow` to a 405 outside of a router's own layers, so these
-    /// could not see it.
-    pub fn wrap(self, router: Router) -> Router {
-        let mut router = Router::new()
-            .fallback_service(router.fallback(paths::not_found))
-            .layer(from_fn_with_state(self.paths, paths::apply))
-            .layer(from_fn(methods::apply))
-            .layer(from_fn_with_state(self.cors, cors::apply));
-        if let Some(policy) = self.open_host {
-            router = router
-                .layer(from_fn_with_state(policy, host::apply))
-                .layer(from_fn(rate_headers::apply));
+    #[must_use]
+    pub fn wrap(self, router: Router) -> Edged {
+        Edged {
+            edge: Arc::new(self),
+            router: router.fallback(paths::not_found),
         }
-        router.layer(from_fn(security_headers::apply))
+    }
+
+    async fn handle(&self, router: Router, request: Request) -> Response {
+        let policy = security_headers::policy(request.uri().path());
+        let mut response = self.admit(router, request).await;
+        if self.open_host.is_some() {
+            rate_headers::say_unlimited(&mut response);
+        }
+        security_headers::set(&mut response, policy);
+        response
+    }
+
+    async fn admit(&self, router: Router, request: Request) -> Response {
+        let foreign = self
+            .open_host
+            .as_ref()
+            .and_then(|hosts| hosts.refuse(&request));
+        if let Some(refusal) = foreign {
+            return refusal;
+        }
+        match self.cors.judge(&request) {
+            cors::Verdict::Refused => empty_response(StatusCode::FORBIDDEN),
+            cors::Verdict::Own => self.route(router, request).await,
+            cors::Verdict::Preflight(origin) => cors::preflight(origin),
+            cors::Verdict::Listed(origin) => cors::allow(self.route(router, request).await, origin),
+        }
+    }
+
+    async fn route(&self, mut router: Router, request: Request) -> Response {
+        let is_options = methods::is_options(&request);
+        let response = match self.paths.answer(&request) {
+            Some(answer) => answer,
+            None => match router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+        };
+        methods::word(response, is_options)
+    }
+}
+
+/// A router with the edge around it.
+#[derive(Clone)]
+pub struct Edged {
+    edge: Arc<Edge>,
+    router: Router,
+}
+
+impl<B> Service<axum::http::Request<B>> for Edged
+where
+    B: axum::body::HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: axum::http::Request<B>) -> Self::Future {
+        let (edge, router) = (Arc::clone(&self.edge), self.router.clone());
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(edge.handle(router, request).await) })
     }
 }
 

@@ -2,10 +2,9 @@
 
 use super::empty_response;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -22,25 +21,29 @@ impl Paths {
             known: Arc::new(known),
         }
     }
-}
 
-/// Middleware: redirects `/known/` to `/known`, refuses paths that begin with two slashes.
-pub async fn apply(State(paths): State<Paths>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    // Also keeps `//other.host/` out of Location, where it would name another host.
-    if path.starts_with("//") {
-        return not_found().await;
-    }
-    match path.strip_suffix('/') {
-        Some(bare) if !bare.is_empty() && !(paths.known)(path) && (paths.known)(bare) => {
-            redirect(request.method(), request.uri(), bare)
+    /// Redirects `/known/` to `/known`, refuses paths that begin with two slashes.
+    pub(super) fn answer(&self, request: &Request) -> Option<Response> {
+        let path = request.uri().path();
+        // Also keeps `//other.host/` out of Location, where it would name another host.
+        if path.starts_with("//") {
+            return Some(unknown());
         }
-        _ => next.run(request).await,
+        match path.strip_suffix('/') {
+            Some(bare) if !bare.is_empty() && !(self.known)(path) && (self.known)(bare) => {
+                Some(redirect(request.method(), request.uri(), bare))
+            }
+            _ => None,
+        }
     }
 }
 
 /// The fallback of the router: 404 in gin's words.
 pub async fn not_found() -> Response {
+    unknown()
+}
+
+fn unknown() -> Response {
     let mut response = Response::new(Body::from("404 page not found"));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response

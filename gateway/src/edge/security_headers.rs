@@ -1,15 +1,13 @@
 //! Headers that tell browsers to be careful, on every answer (contract/auth.md, Security headers).
 
-use axum::extract::Request;
 use axum::http::header::{
     CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 
-const FIXED: [(HeaderName, &str); 5] = [
+static FIXED: [(HeaderName, &str); 5] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
     (
@@ -48,23 +46,23 @@ const API_ROOTS: [&str; 16] = [
     "/approvals",
 ];
 
-/// Middleware: sets the headers, over whatever a route set. Unlike the original's, refusals of the edge have them too.
-pub async fn apply(request: Request, next: Next) -> Response {
-    let policy = if is_api(request.uri().path()) {
+/// The content policy of a path.
+pub(super) fn policy(path: &str) -> HeaderValue {
+    HeaderValue::from_static(if is_api(path) {
         API_POLICY
     } else {
         PAGE_POLICY
-    };
-    let mut response = next.run(request).await;
-    for (name, value) in FIXED {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+    })
+}
+
+/// Sets the headers, over whatever a route set. Unlike the original's, refusals of the edge have them too.
+pub(super) fn set(response: &mut Response, policy: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.reserve(FIXED.len() + 1);
+    for (name, value) in &FIXED {
+        headers.insert(name, HeaderValue::from_static(value));
     }
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    response
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
 }
 
 fn is_api(path: &str) -> bool {

@@ -28,6 +28,8 @@ pub(crate) struct Entrance {
     app: Arc<App>,
     mode: ListenerMode,
     row: &'static HttpRow,
+    /// The span's name: method and route.
+    name: String,
     handler: Handler,
     metrics: RouteMetrics,
 }
@@ -38,6 +40,7 @@ impl Entrance {
             app,
             mode,
             row,
+            name: format!("{} {}", row.method, row.path),
             handler: handler(row.method, row.path),
             metrics: RouteMetrics::new(row.method, row.path),
         }
@@ -50,7 +53,7 @@ pub(crate) async fn enter(entrance: Arc<Entrance>, request: Request) -> Response
     let row = entrance.row;
     let span = tracing::info_span!(
         "http",
-        otel.name = %format_args!("{} {}", row.method, row.path),
+        otel.name = entrance.name.as_str(),
         otel.kind = "server",
         http.request.method = row.method,
         http.route = row.path,
@@ -87,7 +90,7 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
         caller,
         presented,
         mode: entrance.mode,
-        id,
+        id: id.clone(),
         item,
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
@@ -95,7 +98,18 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
     };
     match (entrance.handler)(Arc::clone(&entrance.app), call).await {
         Ok(response) => response,
-        Err(error) => respond(&error),
+        Err(error) => {
+            let response = respond(&error);
+            if response.status().is_server_error() {
+                tracing::warn!(
+                    route = %entrance.name,
+                    status = response.status().as_u16(),
+                    id = %id,
+                    "answered an error"
+                );
+            }
+            response
+        }
     }
 }
 

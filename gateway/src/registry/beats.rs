@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use candor_identity::Signer;
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller};
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use chrono::Utc;
 use tokio::sync::{mpsc, oneshot};
@@ -38,7 +39,7 @@ pub trait BeatSink: Send + Sync + 'static {
         &self,
         caller: WorkspaceCaller,
         beat: pb::HeartbeatRequest,
-        traceparent: Option<String>,
+        traceparent: Option<TraceParent>,
     ) -> Result<pb::HeartbeatResponse, Error>;
 }
 
@@ -48,7 +49,7 @@ type Reply = oneshot::Sender<Result<pb::HeartbeatResponse, Error>>;
 struct Outgoing {
     caller: WorkspaceCaller,
     beat: pb::HeartbeatRequest,
-    traceparent: Option<String>,
+    traceparent: Option<TraceParent>,
     reply: Reply,
 }
 
@@ -86,7 +87,7 @@ impl BeatSink for RemoteBeats {
         &self,
         caller: WorkspaceCaller,
         beat: pb::HeartbeatRequest,
-        traceparent: Option<String>,
+        traceparent: Option<TraceParent>,
     ) -> Result<pb::HeartbeatResponse, Error> {
         let (reply, answer) = oneshot::channel();
         let outgoing = Outgoing {
@@ -224,7 +225,10 @@ impl Link {
             id,
             beat: Some(job.beat),
             identity: identity.into(),
-            traceparent: job.traceparent.unwrap_or_default(),
+            traceparent: job
+                .traceparent
+                .map(|parent| parent.to_string())
+                .unwrap_or_default(),
         };
         (message, job.reply)
     }

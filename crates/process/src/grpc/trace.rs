@@ -45,11 +45,11 @@ where
             .unwrap_or((path, ""));
         let span = tracing::info_span!(
             "rpc",
-            otel.name = %path.trim_start_matches('/'),
+            otel.name = path.trim_start_matches('/'),
             otel.kind = "server",
             rpc.system = "grpc",
-            rpc.service = %service,
-            rpc.method = %method,
+            rpc.service = service,
+            rpc.method = method,
         );
         propagation::set_parent(&span, request.headers());
         self.0.call(request).instrument(span)

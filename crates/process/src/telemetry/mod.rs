@@ -16,7 +16,10 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError, Targets};
+use tracing::Metadata;
+use tracing_subscriber::filter::{
+    EnvFilter, FilterExt as _, LevelFilter, ParseError, Targets, filter_fn,
+};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer as _, Registry};
@@ -117,6 +120,8 @@ impl Telemetry {
             .with_tracer(provider.tracer("candor"))
             .with_location(false)
             .with_threads(false)
+            .with_level(false)
+            .with_target(false)
             .with_tracked_inactivity(false)
             .with_filter(spans);
         Registry::default()
@@ -173,6 +178,9 @@ fn lines(
     filter: EnvFilter,
 ) -> Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Lines name their trace, which has the spans: their fields need not be
+    // formatted for each call that logs nothing.
+    let filter = filter.and(filter_fn(|about: &Metadata<'_>| about.is_event()));
     match format {
         LogFormat::Json => {
             let json = tracing_subscriber::fmt::format().json().flatten_event(true);

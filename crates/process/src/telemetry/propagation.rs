@@ -1,8 +1,13 @@
 //! The W3C trace context in headers and metadata.
 
+use std::fmt;
+use std::str::FromStr;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -50,30 +55,106 @@ pub fn inject(headers: &mut HeaderMap) {
     });
 }
 
-/// The current span as a `traceparent`, to be stored beside what it caused;
-/// `None` outside of any span.
-#[must_use]
-pub fn traceparent() -> Option<String> {
-    let mut headers = HeaderMap::new();
-    inject(&mut headers);
-    headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
+/// A W3C `traceparent`: small, and text only where it leaves the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceParent {
+    trace: TraceId,
+    span: SpanId,
+    flags: TraceFlags,
 }
 
-/// Links `span` to the span that a stored `traceparent` names: a batch is caused
-/// by many, and child of none.
-pub fn link(span: &Span, traceparent: &str) {
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::try_from(traceparent) {
-        headers.insert("traceparent", value);
+impl TraceParent {
+    /// The current span's; `None` outside of any span.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        let context = Span::current().context();
+        let span = context.span();
+        let span = span.span_context();
+        span.is_valid().then(|| Self {
+            trace: span.trace_id(),
+            span: span.span_id(),
+            flags: span.trace_flags(),
+        })
     }
-    let context = opentelemetry::global::get_text_map_propagator(|propagator| {
-        propagator.extract(&HeaderReader(&headers))
-    });
-    let cause = context.span().span_context().clone();
-    if cause.is_valid() {
-        span.add_link(cause);
+
+    /// Whether anybody exports the trace.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.flags.is_sampled()
+    }
+}
+
+impl fmt::Display for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sampled = u8::from(self.flags.is_sampled());
+        write!(f, "00-{}-{}-{sampled:02x}", self.trace, self.span)
+    }
+}
+
+/// A text that is no `traceparent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a traceparent")]
+pub struct InvalidTraceParent;
+
+impl FromStr for TraceParent {
+    type Err = InvalidTraceParent;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
+        let mut parts = text.splitn(4, '-');
+        let mut part = |length: usize| {
+            parts
+                .next()
+                .filter(|part| part.len() == length)
+                .ok_or(InvalidTraceParent)
+        };
+        let _version = part(2)?;
+        let trace = TraceId::from_hex(part(32)?).map_err(|_| InvalidTraceParent)?;
+        let span = SpanId::from_hex(part(16)?).map_err(|_| InvalidTraceParent)?;
+        let flags = u8::from_str_radix(part(2)?, 16).map_err(|_| InvalidTraceParent)?;
+        if trace == TraceId::INVALID || span == SpanId::INVALID {
+            return Err(InvalidTraceParent);
+        }
+        Ok(Self {
+            trace,
+            span,
+            flags: TraceFlags::new(flags),
+        })
+    }
+}
+
+/// Links `span` to the span that caused it: a batch is caused by many, and child
+/// of none. Traces that nobody exports need no links.
+pub fn link(span: &Span, cause: &TraceParent) {
+    if cause.is_sampled() {
+        span.add_link(SpanContext::new(
+            cause.trace,
+            cause.span,
+            cause.flags,
+            true,
+            TraceState::default(),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_traceparent_comes_back_as_itself() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let parsed: TraceParent = text.parse().unwrap();
+        assert_eq!(parsed.to_string(), text);
+        assert!(parsed.is_sampled());
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-xbf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(bad.parse::<TraceParent>(), Err(InvalidTraceParent), "{bad}");
+        }
     }
 }

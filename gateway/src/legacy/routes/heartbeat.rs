@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candor_identity::{BeatStanding, Refusal, Who};
 use candor_kernel::{Error, Reason, WorkspaceId};
-use candor_process::telemetry::propagation;
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 
 use crate::legacy::App;
@@ -17,18 +17,14 @@ use crate::legacy::shapes::time;
 
 /// POST /registry/heartbeat.
 pub(crate) async fn heartbeat(app: Arc<App>, call: Call) -> Answer {
-    let fields = parse_heartbeat(&call.body).map_err(bind("invalid request body"))?;
-    let id: WorkspaceId = fields
-        .workspace_id
-        .parse()
-        .map_err(|_| bad_request("workspace_id must be a UUID"))?;
-    let beat = message(fields);
-    let traceparent = propagation::traceparent();
-    let first = attempt(&app, &call, id, beat.clone(), traceparent.clone()).await;
+    let (id, beat) = parse(&call.body)?;
+    let traceparent = TraceParent::current();
+    let first = attempt(&app, &call, id, beat, traceparent).await;
     let settled = match first {
         // The proof was overtaken: what was presented is looked at again, once.
         Ok(Err(error)) if error.reason() == Reason::CredentialChanged => {
             app.identity.forget(&call.presented, id);
+            let (id, beat) = parse(&call.body)?;
             attempt(&app, &call, id, beat, traceparent).await
         }
         settled => settled,
@@ -40,12 +36,21 @@ pub(crate) async fn heartbeat(app: Arc<App>, call: Call) -> Answer {
     }
 }
 
+fn parse(body: &[u8]) -> Result<(WorkspaceId, pb::HeartbeatRequest), Error> {
+    let fields = parse_heartbeat(body).map_err(bind("invalid request body"))?;
+    let id = fields
+        .workspace_id
+        .parse()
+        .map_err(|_| bad_request("workspace_id must be a UUID"))?;
+    Ok((id, message(fields)))
+}
+
 async fn attempt(
     app: &App,
     call: &Call,
     id: WorkspaceId,
     beat: pb::HeartbeatRequest,
-    traceparent: Option<String>,
+    traceparent: Option<TraceParent>,
 ) -> Result<Result<pb::HeartbeatResponse, Error>, Refusal> {
     let without_effect = |workspace: &str| {
         Ok(pb::HeartbeatResponse {

@@ -2,6 +2,7 @@
 
 use candor_kernel::decision::beat_writes;
 use candor_kernel::{Beat, Error, Occurrence, Outcome, WorkspaceCaller, WorkspaceState, decide};
+use candor_process::telemetry::propagation::TraceParent;
 use chrono::{DateTime, Utc};
 
 use super::BeatOutcome;
@@ -12,7 +13,7 @@ use crate::store::state::Loaded;
 pub(super) struct Arrival<'a> {
     pub caller: &'a WorkspaceCaller,
     pub beat: &'a Beat,
-    pub traceparent: Option<&'a str>,
+    pub traceparent: Option<TraceParent>,
 }
 
 /// What the beats of one workspace come to.
@@ -61,7 +62,7 @@ pub(super) fn fold(
                     id: uuid::Uuid::now_v7(),
                     event_type: event.event_type.label(),
                     payload: event.payload,
-                    traceparent: arrival.traceparent.map(str::to_owned),
+                    traceparent: arrival.traceparent.map(|parent| parent.to_string()),
                 });
             }
             state = *next;

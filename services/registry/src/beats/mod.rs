@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Beat, Error, Reason, WorkspaceCaller};
+use candor_process::telemetry::propagation::TraceParent;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ const QUEUE: usize = 8192;
 pub(crate) struct Job {
     pub caller: WorkspaceCaller,
     pub beat: Beat,
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
     pub since: Instant,
     pub attempts: u8,
     pub reply: oneshot::Sender<Result<BeatOutcome, Error>>,
@@ -68,7 +69,7 @@ impl Beats {
         &self,
         caller: WorkspaceCaller,
         beat: Beat,
-        traceparent: Option<String>,
+        traceparent: Option<TraceParent>,
     ) -> Result<BeatOutcome, Error> {
         check(&beat)?;
         let (reply, answer) = oneshot::channel();

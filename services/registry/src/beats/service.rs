@@ -2,6 +2,7 @@
 
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Epoch, Error, WorkspaceCaller};
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 
 use super::{BeatOutcome, Beats};
@@ -30,7 +31,7 @@ impl BeatService {
         &self,
         caller: WorkspaceCaller,
         request: pb::HeartbeatRequest,
-        traceparent: Option<String>,
+        traceparent: Option<TraceParent>,
     ) -> Result<pb::HeartbeatResponse, Error> {
         let beat = wire::beat(request)?;
         let outcome = self.beats.submit(caller, beat, traceparent).await?;

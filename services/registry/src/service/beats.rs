@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candor_identity::{BeatStanding, Verifier};
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -25,14 +26,14 @@ pub(super) async fn unary(
     call: Call,
     request: pb::HeartbeatRequest,
 ) -> Result<pb::HeartbeatResponse, Error> {
-    beat(&app, &call, request, call.traceparent.clone()).await
+    beat(&app, &call, request, call.traceparent).await
 }
 
 async fn beat(
     app: &App,
     call: &Call,
     request: pb::HeartbeatRequest,
-    traceparent: Option<String>,
+    traceparent: Option<TraceParent>,
 ) -> Result<pb::HeartbeatResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
     let Some(inbound) = &call.inbound else {
@@ -43,7 +44,7 @@ async fn beat(
         let authenticator = &inbound.authenticator;
         authenticator.beat(inbound.mode, &inbound.presented, id)
     };
-    let first = attempt(app, standing().await?, request.clone(), traceparent.clone()).await;
+    let first = attempt(app, standing().await?, request.clone(), traceparent).await;
     match first {
         // The proof was out of date: what was presented is looked at again, once.
         Err(error) if error.reason() == Reason::CredentialChanged => {
@@ -58,7 +59,7 @@ async fn attempt(
     app: &App,
     standing: BeatStanding,
     request: pb::HeartbeatRequest,
-    traceparent: Option<String>,
+    traceparent: Option<TraceParent>,
 ) -> Result<pb::HeartbeatResponse, Error> {
     match standing {
         BeatStanding::Caller(caller) => app.beats.beat(caller, request, traceparent).await,
@@ -132,7 +133,7 @@ async fn one(
         .beat
         .ok_or_else(|| Error::field("beat", "beat is required"))?;
     let id = wire::workspace_id("workspace_id", &beat.workspace_id)?;
-    let traceparent = Some(message.traceparent).filter(|text| !text.is_empty());
+    let traceparent = message.traceparent.parse().ok();
     if message.identity.is_empty() {
         return self::beat(app, call, beat, traceparent).await;
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use candor_identity::{Inbound, Who};
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
 use candor_process::grpc::to_status;
-use candor_process::telemetry::propagation;
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_server::RegistryService;
 use futures::Stream;
@@ -42,7 +42,7 @@ pub struct Call {
     /// What a direct caller presented, so that a proof can be checked again.
     pub inbound: Option<Inbound>,
     /// W3C traceparent of the call, if it is traced.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
 }
 
 impl Call {
@@ -78,7 +78,7 @@ impl Call {
                     "no identity: authenticate with metadata `authorization`",
                 )
             })?;
-        let traceparent = propagation::traceparent();
+        let traceparent = TraceParent::current();
         let inbound = request.extensions().get::<Inbound>().cloned();
         Ok(Self {
             caller,

@@ -59,33 +59,33 @@ pub struct EventRow {
 
 /// The columns of a batch, as arrays.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     id: Vec<uuid::Uuid>,
     state_version: Vec<i64>,
     auth_version: Vec<i64>,
     error_rate: Vec<Option<f64>>,
-    sample_error: Vec<Option<String>>,
+    sample_error: Vec<Option<&'a str>>,
     active_tasks: Vec<Option<i32>>,
     uptime: Vec<Option<i32>>,
     last_uptime: Vec<Option<i32>>,
-    current_task: Vec<Option<String>>,
+    current_task: Vec<Option<&'a str>>,
     spend: Vec<Option<i64>>,
     quiet: Vec<Option<DateTime<Utc>>>,
 }
 
-impl Columns {
-    fn of(rows: &[VitalsRow]) -> Self {
+impl<'a> Columns<'a> {
+    fn of(rows: &'a [VitalsRow]) -> Self {
         let mut columns = Self::default();
         for row in rows {
             columns.id.push(row.id.as_uuid());
             columns.state_version.push(row.state_version.0);
             columns.auth_version.push(row.auth_version.0);
             columns.error_rate.push(row.error_rate);
-            columns.sample_error.push(row.sample_error.clone());
+            columns.sample_error.push(row.sample_error.as_deref());
             columns.active_tasks.push(row.active_tasks);
             columns.uptime.push(row.uptime_seconds);
             columns.last_uptime.push(row.last_uptime);
-            columns.current_task.push(row.current_task.clone());
+            columns.current_task.push(row.current_task.as_deref());
             columns.spend.push(row.monthly_spend);
             columns.quiet.push(row.expect_quiet_until);
         }
@@ -137,11 +137,11 @@ pub async fn write_steady(
         &c.state_version,
         &c.auth_version,
         &c.error_rate as &[Option<f64>],
-        &c.sample_error as &[Option<String>],
+        &c.sample_error as &[Option<&str>],
         &c.active_tasks as &[Option<i32>],
         &c.uptime as &[Option<i32>],
         &c.last_uptime as &[Option<i32>],
-        &c.current_task as &[Option<String>],
+        &c.current_task as &[Option<&str>],
         &c.spend as &[Option<i64>],
         &c.quiet as &[Option<DateTime<Utc>>],
         lease_seconds
@@ -278,18 +278,18 @@ pub async fn write_changes(
                     b.to_status::public.workspace_status, b.evidence, b.sv + 1,
                     (SELECT min(x.id::text)::uuid FROM unnest($22::bigint[], $23::uuid[]) AS x(ord, id)
                      WHERE x.ord = b.ord)
-             FROM b JOIN u ON u.ord = b.ord WHERE b.changed)
+             FROM b JOIN u ON u.ord = b.ord WHERE b.changed AND b.rule <> 'steady')
            SELECT CASE WHEN count(*) = cardinality($1::uuid[]) THEN NULL
                        ELSE coalesce(array_agg(ord), '{}') END AS ords FROM u"#,
         &c.id,
         &c.state_version,
         &c.auth_version,
         &c.error_rate as &[Option<f64>],
-        &c.sample_error as &[Option<String>],
+        &c.sample_error as &[Option<&str>],
         &c.active_tasks as &[Option<i32>],
         &c.uptime as &[Option<i32>],
         &c.last_uptime as &[Option<i32>],
-        &c.current_task as &[Option<String>],
+        &c.current_task as &[Option<&str>],
         &c.spend as &[Option<i64>],
         &c.quiet as &[Option<DateTime<Utc>>],
         lease_seconds,

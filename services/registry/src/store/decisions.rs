@@ -2,6 +2,7 @@
 
 use candor_kernel::{Decision, Error, EventId, WorkspaceId, WorkspaceState};
 use candor_process::pool::store_error;
+use candor_process::telemetry::propagation::TraceParent;
 use sqlx::PgConnection;
 
 use super::state::Loaded;
@@ -10,7 +11,7 @@ use super::state::Loaded;
 #[derive(Debug, Clone, Default)]
 pub struct Cause {
     /// W3C traceparent.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
     /// Shown by `candor explain` beside the rule.
     pub evidence: String,
 }
@@ -125,7 +126,7 @@ pub async fn insert_event(
         event_type,
         workspace.as_uuid(),
         payload,
-        cause.traceparent
+        cause.traceparent.map(|parent| parent.to_string())
     )
     .execute(connection)
     .await
