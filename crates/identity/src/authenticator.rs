@@ -91,7 +91,7 @@ impl Authenticator {
         let proof = self.proof(presented, Freshness::Recent).await?;
         match who {
             Who::Register | Who::UpdateCard => self.agent(mode, proof, claim, subject).await,
-            Who::OwnWorkspace => self.own(mode, proof, subject).await,
+            Who::OwnWorkspace => self.own(mode, proof, claim, subject).await,
             Who::Beat => match (
                 self.beat(mode, presented, required(subject)?).await?,
                 subject,
@@ -99,7 +99,6 @@ impl Authenticator {
                 (BeatStanding::Caller(caller), _) => Ok(Caller::Workspace(caller)),
                 _ => Ok(Caller::Anonymous),
             },
-            Who::PlatformOnly => Err(Refusal::NotAllowed),
             _ => self.principal(mode, proof, claim, who, subject).await,
         }
     }
@@ -144,7 +143,7 @@ impl Authenticator {
                 Some(token) if token.workspace_removed => Ok(BeatStanding::Removed),
                 Some(token) => {
                     let caller = caller_of(token).ok_or(Refusal::Invalid)?;
-                    agrees(claim, caller.id)?;
+                    agrees(claim, &caller)?;
                     Ok(BeatStanding::Caller(caller))
                 }
                 None => Err(Refusal::Invalid),
@@ -217,7 +216,7 @@ impl Authenticator {
             Proof::Token(credential) => {
                 let token = token_of(&credential, id).filter(|token| !token.workspace_removed);
                 let caller = token.and_then(caller_of).ok_or(Refusal::Invalid)?;
-                agrees(claim, caller.id)?;
+                agrees(claim, &caller)?;
                 Ok(Caller::Workspace(caller))
             }
             Proof::None => {
@@ -241,6 +240,7 @@ impl Authenticator {
         &self,
         mode: ListenerMode,
         proof: Proof,
+        claim: Claim,
         subject: Option<WorkspaceId>,
     ) -> Result<Caller, Refusal> {
         let id = required(subject)?;
@@ -248,7 +248,9 @@ impl Authenticator {
             Proof::Token(credential) => {
                 let token = token_of(&credential, id).ok_or(Refusal::Invalid)?;
                 let caller = caller_of(token).or_else(|| epitaph(token));
-                caller.map(Caller::Workspace).ok_or(Refusal::Invalid)
+                let caller = caller.ok_or(Refusal::Invalid)?;
+                agrees(claim, &caller)?;
+                Ok(Caller::Workspace(caller))
             }
             Proof::None if mode.is_open() => match self.standing(id, Freshness::Recent).await? {
                 Some(standing) if standing.has_live_tokens => Err(Refusal::Missing),
@@ -277,7 +279,7 @@ impl Authenticator {
             Proof::Nothing => return Err(Refusal::Invalid),
             Proof::Token(credential) => {
                 let token = live_token(&credential).ok_or(Refusal::Invalid)?;
-                agrees(claim, token.id)?;
+                agrees(claim, &token)?;
                 Caller::Workspace(token)
             }
             Proof::None if mode.is_open() => self.unproven(claim, who, subject).await?,
@@ -303,7 +305,8 @@ impl Authenticator {
                 | Who::WorkspaceOrOperator
                 | Who::MintToken
                 | Who::TestToken
-                | Who::CanvasWrite,
+                | Who::CanvasWrite
+                | Who::PlatformOnly,
                 _,
             ) => return Ok(user),
             // An agent's words never stand as a person's.
@@ -337,6 +340,8 @@ fn permitted(
         .workspace()
         .is_some_and(|workspace| subject.is_none_or(|id| id == workspace.id));
     match (who, &caller) {
+        // The platform's own processes come with an assertion, never here.
+        (Who::PlatformOnly, _) => Err(Refusal::NotAllowed),
         // The legacy development rule: any live workspace token is admin where
         // no admin token is set (contract/auth.md, AdminAuth 8).
         (Who::Operator | Who::TestToken, Caller::Workspace(_)) if mode.is_open() => {
@@ -345,6 +350,12 @@ fn permitted(
             })
         }
         (Who::Operator | Who::TestToken, Caller::Workspace(_)) => Err(Refusal::Invalid),
+        // On enforced listeners the admin mints test tokens, nobody else (D23).
+        (Who::TestToken, Caller::User { auth })
+            if !mode.is_open() && *auth != AuthMethod::Admin =>
+        {
+            Err(Refusal::Invalid)
+        }
         (Who::CanvasWrite, Caller::Workspace(_)) => Err(Refusal::NotAllowed),
         (Who::MintToken, Caller::Workspace(_)) if own && !mode.is_open() => {
             Err(Refusal::NotAllowed)
@@ -374,11 +385,13 @@ fn is_claimed(caller: &WorkspaceCaller) -> bool {
     caller.auth == AuthMethod::Claimed
 }
 
-/// The header is a check beside a token, never more.
-fn agrees(claim: Claim, proven: WorkspaceId) -> Result<(), Refusal> {
+/// The header is a check beside a token, never more. A stale caller has no
+/// effect, whatever it claims: it is to learn that it was replaced.
+fn agrees(claim: Claim, proven: &WorkspaceCaller) -> Result<(), Refusal> {
     match claim {
         Claim::None => Ok(()),
-        Claim::Workspace(id) if id == proven => Ok(()),
+        Claim::Workspace(id) if id == proven.id => Ok(()),
+        _ if proven.stale => Ok(()),
         _ => Err(Refusal::CallerMismatch),
     }
 }

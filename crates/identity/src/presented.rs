@@ -47,13 +47,21 @@ impl Presented {
     /// counts as no token (contract/README.md, wire convention 11).
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = text(header::AUTHORIZATION.as_str())
+        // What is no text is still a credential or a claim: a wrong one.
+        let text = |name: &str| {
+            let value = headers.get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+        };
+        let bearer = text(header::AUTHORIZATION.as_str());
+        let bearer = bearer
+            .as_deref()
             .and_then(|value| value.strip_prefix("Bearer "))
             .map(str::trim)
             .filter(|token| !token.is_empty())
             .map(TokenHash::of);
-        let claimed = text(CLAIM)
+        let claimed = text(CLAIM);
+        let claimed = claimed
+            .as_deref()
             .map(str::trim)
             .filter(|id| !id.is_empty())
             .map(str::to_owned);
