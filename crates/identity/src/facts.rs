@@ -95,13 +95,15 @@ impl Facts {
         {
             return Ok(fact.value);
         }
-        // The mark is taken before the look: a change in between shows.
+        // Mark and time are taken before the look: a change in between shows, and
+        // a slow answer is not believed the longer for it.
+        let read = Instant::now();
         let value = self.store.token(hash).await?.map(Arc::new);
         self.tokens.insert(
             *hash,
             Fact {
                 value: value.clone(),
-                read: Instant::now(),
+                read,
                 mark,
             },
         );
@@ -121,15 +123,9 @@ impl Facts {
         {
             return Ok(fact.value);
         }
+        let read = Instant::now();
         let value = self.store.workspace(id).await?;
-        self.workspaces.insert(
-            id,
-            Fact {
-                value,
-                read: Instant::now(),
-                mark,
-            },
-        );
+        self.workspaces.insert(id, Fact { value, read, mark });
         Ok(value)
     }
 

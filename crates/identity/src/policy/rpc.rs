@@ -42,6 +42,7 @@ pub const RPCS: &[RpcRow] = rows! {
         "ExplainStatus" WorkspaceOrOperator Call
         "ListEvents" Operator Call
         "WatchEvents" WorkspaceOrOperator Stream
+        "GetEventCursor" Operator Call
         "AppendEvents" PlatformOnly Call
         "PublishTransient" PlatformOnly Call
         "ReportRejectedBeats" PlatformOnly Call
