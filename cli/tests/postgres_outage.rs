@@ -10,7 +10,7 @@ use candor_testkit::http::{Call, Client};
 use candor_testkit::load::Load;
 use candor_testkit::platform::{Binaries, DataDir};
 use candor_testkit::postgres::{self, Postgres};
-use candor_testkit::wait::wait_until;
+use candor_testkit::wait::{wait_for, wait_until};
 
 const OUTAGE: Duration = Duration::from_secs(10);
 /// An open batch is refused after two seconds; the rest is scheduling.
@@ -72,6 +72,12 @@ async fn an_outage_of_postgres_is_503_in_time_and_kills_nobody() {
     assert_eq!(postgres::count(&url, dead).await.unwrap(), 0);
     let alive = "SELECT count(*) FROM workspaces WHERE status IN ('online', 'degraded')";
     assert_eq!(postgres::count(&url, alive).await.unwrap(), 16);
+    wait_for("every event's seq", Duration::from_secs(10), || async {
+        let query = "SELECT count(*) FROM structure_events WHERE seq IS NULL";
+        (postgres::count(&url, query).await.ok()? == 0).then_some(())
+    })
+    .await
+    .unwrap();
     let observed = observe(&url).await.unwrap();
     let violations = check(&tally.history, &observed, LateEffects::Possible);
     assert!(violations.is_empty(), "{violations:#?}");

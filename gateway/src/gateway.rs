@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use candor_identity::{Authenticator, ListenerMode};
 use candor_process::telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::edge::cors::Cors;
 use crate::edge::host::HostPolicy;
 use crate::edge::paths::Paths;
 use crate::edge::{Edge, Edged};
-use crate::legacy::{self, App};
+use crate::events::Hub;
+use crate::legacy::{self, App, Sockets};
 use crate::registry::{BeatSink, RegistryClient};
 
 /// What a gateway needs to know.
@@ -35,7 +37,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Serves what `registry` knows; beats go to `beats`, callers come from
-    /// `identity`.
+    /// `identity`. Sockets and streams end at `stop`.
     #[must_use]
     pub fn new(
         config: GatewayConfig,
@@ -43,6 +45,7 @@ impl Gateway {
         beats: Arc<dyn BeatSink>,
         identity: Arc<Authenticator>,
         metrics: Metrics,
+        stop: CancellationToken,
     ) -> Self {
         let cors = if config.cors_origins.is_empty() {
             Cors::default()
@@ -56,6 +59,8 @@ impl Gateway {
             .and_then(|url| url.host_str().map(str::to_owned));
         let app = Arc::new(App {
             config,
+            hub: Hub::start(registry.clone(), stop),
+            sockets: Sockets::default(),
             registry,
             beats,
             identity,

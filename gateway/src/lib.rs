@@ -6,6 +6,7 @@
 //! headers.
 
 pub mod edge;
+mod events;
 mod gateway;
 pub mod legacy;
 pub mod registry;

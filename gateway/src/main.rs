@@ -85,6 +85,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Arc::new(RemoteBeats::start(registry.clone(), signer)),
         Arc::new(authenticator),
         telemetry.metrics(),
+        drain.token(),
     );
     announce(
         &args,

@@ -33,15 +33,12 @@ pub async fn serve(
     router: Edged,
     stop: CancellationToken,
 ) -> Result<(), io::Error> {
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    // Counts from the accept: who says nothing leaves its place.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(HEAD_DEADLINE));
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(router);

@@ -7,7 +7,7 @@ use candor_proto::registry::v1 as pb;
 use clap::Args;
 use serde_json::json;
 
-use super::reach::{ReachArgs, told};
+use super::reach::{ReachArgs, workspaces};
 use super::show;
 use crate::up::Whereabouts;
 
@@ -99,20 +99,15 @@ async fn platform(reach: &ReachArgs) -> Vec<Finding> {
         "platform",
         format!("answers at {}", reach.address()),
     )];
-    let request = match reach.request(pb::ListWorkspacesRequest {}) {
-        Ok(request) => request,
-        Err(error) => return vec![Finding::bad("credential", error.to_string())],
-    };
-    match client.list_workspaces(request).await {
-        Ok(listed) => {
-            let workspaces = listed.into_inner().workspaces;
+    match workspaces(&mut client, reach).await {
+        Ok(workspaces) => {
             findings.push(Finding::good(
                 "database",
                 format!("{} workspace(s)", workspaces.len()),
             ));
             findings.extend(workspaces.iter().filter_map(refused_beats));
         }
-        Err(status) => findings.push(Finding::bad("database", told(&status))),
+        Err(error) => findings.push(Finding::bad("database", error.to_string())),
     }
     findings
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::ps::as_json;
-use super::reach::{ReachArgs, told};
+use super::reach::{ReachArgs, told, workspaces};
 use super::show;
 
 /// Say why a workspace has its status.
@@ -28,13 +28,7 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
     let id = if args.workspace.parse::<candor_kernel::WorkspaceId>().is_ok() {
         args.workspace.clone()
     } else {
-        let listed = client
-            .list_workspaces(reach.request(pb::ListWorkspacesRequest {})?)
-            .await;
-        by_name(
-            &args.workspace,
-            &listed.map_err(|status| told(&status))?.into_inner(),
-        )?
+        by_name(&args.workspace, &workspaces(&mut client, reach).await?)?
     };
     let request = reach.request(pb::ExplainStatusRequest {
         id,
@@ -53,11 +47,8 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn by_name(name: &str, listed: &pb::ListWorkspacesResponse) -> Result<String, Box<dyn Error>> {
-    let mut found = listed
-        .workspaces
-        .iter()
-        .filter(|workspace| workspace.name == name);
+fn by_name(name: &str, listed: &[pb::Workspace]) -> Result<String, Box<dyn Error>> {
+    let mut found = listed.iter().filter(|workspace| workspace.name == name);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one.id.clone()),
         (Some(_), Some(_)) => {

@@ -7,7 +7,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::reach::{ReachArgs, told};
+use super::reach::{ReachArgs, workspaces};
 use super::show;
 
 /// List workspaces: status, verdict, last beat, reason.
@@ -19,12 +19,8 @@ pub struct PsArgs {
 
 pub async fn ps(args: PsArgs) -> Result<(), Box<dyn Error>> {
     let reach = args.reach;
-    let request = reach.request(pb::ListWorkspacesRequest {})?;
-    let listed = reach.connect().await?.list_workspaces(request).await;
-    let workspaces = listed
-        .map_err(|status| told(&status))?
-        .into_inner()
-        .workspaces;
+    let mut client = reach.connect().await?;
+    let workspaces = workspaces(&mut client, &reach).await?;
     if reach.json {
         for workspace in &workspaces {
             println!("{}", as_json(workspace));

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use candor_process::grpc::ANSWER_LIMIT;
+use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use clap::Args;
 use tonic::transport::{Channel, Endpoint};
@@ -51,7 +53,7 @@ impl ReachArgs {
         let channel = endpoint.connect().await.map_err(|error| {
             format!("nothing answers at {address} ({error}): is `candor up` running? pass --grpc HOST:PORT")
         })?;
-        Ok(RegistryServiceClient::new(channel))
+        Ok(RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
     }
 
     /// A request with a deadline and the operator's credential.
@@ -70,6 +72,25 @@ impl ReachArgs {
                 .insert("authorization", format!("Bearer {token}").parse()?);
         }
         Ok(request)
+    }
+}
+
+/// Every workspace, page by page.
+pub async fn workspaces(
+    client: &mut RegistryServiceClient<Channel>,
+    reach: &ReachArgs,
+) -> Result<Vec<pb::Workspace>, Box<dyn Error>> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = reach.request(pb::ListWorkspacesRequest { page_token })?;
+        let listed = client.list_workspaces(request).await;
+        let page = listed.map_err(|status| told(&status))?.into_inner();
+        all.extend(page.workspaces);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
     }
 }
 

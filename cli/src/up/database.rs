@@ -1,17 +1,19 @@
 //! The database of a standalone Candor: a private Postgres, or one by URL.
 
 use std::error::Error;
-use std::path::PathBuf;
 
 use candor_process::config::SharedConfig;
 use candor_process::data_dir::DataDir;
 use candor_process::migrate;
 use candor_process::pool::PoolSettings;
-use candor_process::postgres::{PostgresSettings, PrivatePostgres};
+use candor_process::postgres::PrivatePostgres;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use super::progress::Progress;
+
+/// Longest wait for connections to close.
+const CLOSE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// A migrated database, and what keeps it alive.
 pub struct Database {
@@ -31,11 +33,7 @@ impl Database {
             Some(options) => (None, options.clone()),
             None => {
                 progress.step("starting the private Postgres");
-                let settings = PostgresSettings {
-                    bin_dir: std::env::var_os("CANDOR_PG_BIN").map(PathBuf::from),
-                    ..PostgresSettings::default()
-                };
-                let private = PrivatePostgres::start(&data_dir, &settings).await?;
+                let private = PrivatePostgres::start(&data_dir, &config.postgres).await?;
                 let options = private.connect_options();
                 (Some(private), options)
             }
@@ -56,7 +54,13 @@ impl Database {
 
     /// Closes the pool, then stops the private server.
     pub async fn close(self) {
-        self.pool.close().await;
+        // Connections that do not answer must not keep the process.
+        if tokio::time::timeout(CLOSE, self.pool.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!(deadline = ?CLOSE, "left connections that do not answer");
+        }
         if let Some(private) = self.private
             && let Err(error) = private.stop().await
         {

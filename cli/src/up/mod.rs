@@ -21,6 +21,7 @@ use candor_process::grpc::GrpcServer;
 use candor_process::telemetry::{Metrics, Telemetry};
 use candor_registry::serve::grpc_server;
 use candor_registry::{Registry, RegistryConfig, Sealer};
+use tokio_util::sync::CancellationToken;
 
 use beats::LocalBeats;
 pub use config::UpArgs;
@@ -60,7 +61,15 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         None,
         &drain.token(),
     );
-    let parts = assemble(&args, &config, &registry, &listeners, telemetry.metrics()).await?;
+    let parts = assemble(
+        &args,
+        &config,
+        &registry,
+        &listeners,
+        telemetry.metrics(),
+        drain.token(),
+    )
+    .await?;
     let admin =
         Admin::new(telemetry.metrics(), drain.token()).check("postgres", registry.readiness());
     let addresses = Addresses::of(&listeners)?;
@@ -103,6 +112,7 @@ async fn assemble(
     registry: &Registry,
     listeners: &Listeners,
     metrics: Metrics,
+    stop: CancellationToken,
 ) -> Result<Parts, Box<dyn Error>> {
     let authenticator = Authenticator::new(
         Arc::new(registry.credentials()),
@@ -121,6 +131,7 @@ async fn assemble(
         Arc::new(LocalBeats(registry.beats())),
         authenticator,
         metrics,
+        stop,
     );
     let http_mode = listener_mode(config, listeners.http.local_addr()?);
     Ok(Parts {

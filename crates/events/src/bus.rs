@@ -57,6 +57,11 @@ impl Bus {
         // An error means that nobody watches.
         self.transient.send(Arc::new(envelope)).unwrap_or(0)
     }
+    /// True if anybody watches now.
+    #[must_use]
+    pub fn has_watchers(&self) -> bool {
+        self.transient.receiver_count() > 0
+    }
     /// Watches from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {

@@ -119,6 +119,7 @@ impl Authenticator {
         // is refused for them.
         let standing = match seen(Freshness::Compared).await {
             Ok(BeatStanding::Caller(caller)) => return Ok(BeatStanding::Caller(caller)),
+            Err(Refusal::Store(error)) => return Err(Refusal::Store(error)),
             _ => seen(Freshness::Recent).await,
         };
         if let Err(Refusal::Missing | Refusal::Invalid | Refusal::CallerMismatch) = standing {
@@ -309,8 +310,8 @@ impl Authenticator {
                 | Who::PlatformOnly,
                 _,
             ) => return Ok(user),
-            // An agent's words never stand as a person's.
-            (Who::WorkspaceVoice, Claim::None) => required(subject)?,
+            // An agent's words never stand as a person's, whatever it forgot.
+            (Who::WorkspaceVoice, Claim::None) => return self.voice(required(subject)?).await,
             (_, Claim::None) => return Ok(user),
             (_, Claim::Workspace(id)) => id,
             (_, Claim::Malformed | Claim::Reserved) => return Ok(Caller::Anonymous),
@@ -326,6 +327,17 @@ impl Authenticator {
         } else {
             Ok(Caller::Workspace(claimed(claimed_id, &standing)))
         }
+    }
+
+    /// The workspace of the path, on a route that only workspaces call; nobody
+    /// if it is not there, which the route itself answers.
+    async fn voice(&self, id: WorkspaceId) -> Result<Caller, Refusal> {
+        let standing = self.standing(id, Freshness::Recent).await?;
+        Ok(standing
+            .filter(|standing| !standing.removed)
+            .map_or(Caller::Anonymous, |standing| {
+                Caller::Workspace(claimed(id, &standing))
+            }))
     }
 }
 
@@ -374,9 +386,7 @@ fn permitted(
                 Err(Refusal::Invalid)
             }
         }
-        (Who::A2a | Who::WebSocket | Who::WorkspaceVoice, Caller::Anonymous) => {
-            Err(Refusal::NotAllowed)
-        }
+        (Who::A2a | Who::WebSocket, Caller::Anonymous) => Err(Refusal::NotAllowed),
         _ => Ok(caller),
     }
 }

@@ -98,7 +98,7 @@ impl Facts {
         // Mark and time are taken before the look: a change in between shows, and
         // a slow answer is not believed the longer for it.
         let read = Instant::now();
-        let value = self.store.token(hash).await?.map(Arc::new);
+        let value = answered(self.store.token(hash)).await?.map(Arc::new);
         self.tokens.insert(
             *hash,
             Fact {
@@ -124,7 +124,7 @@ impl Facts {
             return Ok(fact.value);
         }
         let read = Instant::now();
-        let value = self.store.workspace(id).await?;
+        let value = answered(self.store.workspace(id)).await?;
         self.workspaces.insert(id, Fact { value, read, mark });
         Ok(value)
     }
@@ -134,5 +134,17 @@ impl Facts {
             self.tokens.invalidate(hash);
         }
         self.workspaces.invalidate(&id);
+    }
+}
+
+/// Longest wait for the store (promise P9).
+const DEADLINE: Duration = Duration::from_secs(2);
+
+async fn answered<T>(look: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(DEADLINE, look).await {
+        Ok(found) => found,
+        Err(_) => Err(Error::store_unavailable(
+            "no word about a credential within the deadline",
+        )),
     }
 }

@@ -69,7 +69,8 @@ const NOBODY_CALLS: Cells = &[
 const UNKNOWN_CALLS: Cells = &[
     (AGENT, Is::Claimed(BARE), Is::Missing),
     (OWN, NO_USER, Is::Missing),
-    (VOICE, Is::NotAllowed, Is::Missing),
+    // Nobody; the route itself answers 403 or 404.
+    (VOICE, Is::Anonymous, Is::Missing),
     (SENDS, Is::NotAllowed, Is::Missing),
     (READS, Is::Anonymous, Is::Missing),
     (PERSON_OR_SELF, NO_USER, Is::Missing),

@@ -71,7 +71,8 @@ impl HostPolicy {
             .trim_end_matches(']')
             .parse::<IpAddr>()
         {
-            return ip.is_loopback() || (ip == self.listener && !ip.is_unspecified());
+            // A rebound name is a name: an address as Host was typed by who sent it.
+            return ip.is_loopback() || ip == self.listener || self.listener.is_unspecified();
         }
         let name = host.to_ascii_lowercase();
         name == "localhost"

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The handshake of a WebSocket, on the one route that takes it.
+    pub upgrade: Option<WebSocketUpgrade>,
 }
 
 impl Call {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::RequestExt as _;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts as _, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
@@ -86,6 +87,15 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
             Err(response) => return response,
         },
     };
+    let upgrade = match entrance.row.who {
+        Who::WebSocket => match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => Some(upgrade),
+            Err(refused) => {
+                return error_response(StatusCode::BAD_REQUEST, &refused.body_text());
+            }
+        },
+        _ => None,
+    };
     let call = Call {
         caller,
         presented,
@@ -95,6 +105,7 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body,
+        upgrade,
     };
     match (entrance.handler)(Arc::clone(&entrance.app), call).await {
         Ok(response) => response,
@@ -141,6 +152,13 @@ async fn authenticate(
         Subject::None => None,
         Subject::Path(id) => Some(id),
         Subject::Malformed => {
+            // Who is nobody learns nothing about ids.
+            let known =
+                entrance
+                    .app
+                    .identity
+                    .authenticate(entrance.mode, presented, Who::PublicRead, None);
+            known.await.map_err(|refusal| refuse(who, refusal))?;
             return Err(error_response(
                 StatusCode::BAD_REQUEST,
                 "invalid workspace ID",

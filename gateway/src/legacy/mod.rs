@@ -9,6 +9,7 @@ mod answer;
 mod call;
 mod enter;
 mod errors;
+pub(crate) mod frame;
 pub mod json;
 mod metrics;
 mod refusals;
@@ -24,8 +25,10 @@ use candor_identity::{Authenticator, ListenerMode, policy};
 use candor_process::telemetry::Metrics;
 
 use crate::GatewayConfig;
+use crate::events::Hub;
 use crate::registry::{BeatSink, RegistryClient};
 use enter::{Entrance, enter};
+pub(crate) use routes::Sockets;
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -34,6 +37,8 @@ pub(crate) struct App {
     pub beats: Arc<dyn BeatSink>,
     pub identity: Arc<Authenticator>,
     pub metrics: Metrics,
+    pub hub: Arc<Hub>,
+    pub sockets: Sockets,
 }
 
 /// Every route of the policy table, for a listener of this mode.

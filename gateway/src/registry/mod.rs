@@ -11,7 +11,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use candor_kernel::{Caller, Error, Reason};
-use candor_process::grpc::{MESSAGE_LIMIT, from_status};
+use candor_process::grpc::{ANSWER_LIMIT, from_status};
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use http::{Request, Response};
 use tonic::Status;
@@ -24,8 +24,8 @@ pub use credentials::RemoteCredentials;
 pub use rejected::report_rejected;
 pub use remote::{RemoteError, connect};
 
-/// Longest wait for an answer; Postgres' own deadlines end before it.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer; the registry's own deadline of 2 s ends before it.
+const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// The way to a registry, whatever lies between.
 pub type GrpcChannel = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
@@ -52,7 +52,7 @@ impl RegistryClient {
     /// Calls over `channel`.
     #[must_use]
     pub fn new(channel: GrpcChannel) -> Self {
-        Self(RegistryServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
+        Self(RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
     }
 
     /// One call on behalf of `caller`.

@@ -1,6 +1,7 @@
 //! A running registry: its tasks, and what others may hold of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use candor_events::Bus;
 use candor_identity::{RejectedBeats, Verifier, Watermark};
@@ -27,7 +28,12 @@ pub struct Registry {
     tasks: TaskTracker,
     batcher: JoinHandle<()>,
     last_beat: CancellationToken,
+    last_event: CancellationToken,
 }
+
+/// Longest wait for what is queued when the process ends; a Postgres that does
+/// not answer must not keep it.
+const DRAIN: Duration = Duration::from_secs(6);
 
 impl Registry {
     /// Starts on a migrated database. `verifier` believes Candor's other
@@ -43,17 +49,19 @@ impl Registry {
         let options = pool.connect_options().as_ref().clone();
         let events_written = Arc::new(Notify::new());
         let last_beat = CancellationToken::new();
+        let bus = Bus::new();
         let (beats, batcher) = Beats::start(
             options,
             config.leases,
             Arc::clone(&events_written),
+            bus.clone(),
             last_beat.clone(),
         );
         let app = Arc::new(App {
             store: Store::new(pool),
             beats: BeatService::new(beats, config.leases),
             config,
-            bus: Bus::new(),
+            bus,
             verifier,
             events_written,
             watermark: Watermark::default(),
@@ -63,13 +71,15 @@ impl Registry {
         });
         let tasks = TaskTracker::new();
         // The events of the last beats get their numbers, too.
-        tasks.spawn(sequencer::run(Arc::clone(&app), last_beat.clone()));
+        let last_event = CancellationToken::new();
+        tasks.spawn(sequencer::run(Arc::clone(&app), last_event.clone()));
         tasks.spawn(sweeper::run(Arc::clone(&app), stop.clone()));
         Self {
             app,
             tasks,
             batcher,
             last_beat,
+            last_event,
         }
     }
 
@@ -130,11 +140,17 @@ impl Registry {
 
     /// Answers the beats that are queued, numbers their events, and ends.
     pub async fn drained(self) {
+        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+            tracing::warn!(deadline = ?DRAIN, "left before everything queued was settled");
+        }
+    }
+
+    async fn drain(self) {
         self.last_beat.cancel();
         if let Err(error) = self.batcher.await {
             tracing::error!(%error, "the batcher did not end well");
         }
-        self.app.events_written.notify_one();
+        self.last_event.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -25,7 +25,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let store = &app.store;
     let mut listener = None;
     loop {
-        match draw_all(store).await {
+        match within(draw_all(store)).await {
             Ok(last) => {
                 app.bus.advance(last);
                 app.ticks.tick("event-sequencer");
@@ -49,13 +49,31 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             () = app.events_written.notified() => {}
             () = heard(&mut listener) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                // Events of the last beats get their numbers, too.
+                if let Ok(last) = within(draw_all(store)).await {
+                    app.bus.advance(last);
+                }
+                return;
+            }
         }
     }
 }
 
+/// Longest work on one page of numbers.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+async fn within(work: impl Future<Output = Result<i64, Error>>) -> Result<i64, Error> {
+    match tokio::time::timeout(DEADLINE, work).await {
+        Ok(drawn) => drawn,
+        Err(_) => Err(Error::store_unavailable(
+            "drawing event numbers took too long",
+        )),
+    }
+}
+
 /// Draws until nothing waits; returns the newest `seq`.
-async fn draw_all(store: &Store) -> Result<i64, Error> {
+pub(crate) async fn draw_all(store: &Store) -> Result<i64, Error> {
     loop {
         let mut tx = store.begin().await?;
         let (drawn, last) = events::sequence(&mut tx).await?;

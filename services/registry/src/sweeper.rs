@@ -15,14 +15,11 @@ use crate::store::{Store, state, sweep};
 const PAGE: i64 = 200;
 /// Decisions kept for each workspace.
 const KEEP_DECISIONS: i64 = 100;
-/// Sweeps between two looks at old decisions.
-const TRIM_EVERY: u32 = 600;
-
 /// Runs until stopped.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let period =
         (app.config.leases.ttl / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
-    let mut sweeps = 0_u32;
+    let mut trimmed = 0_i64;
     loop {
         tokio::select! {
             () = tokio::time::sleep(period) => {}
@@ -39,22 +36,26 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 tracing::warn!(internal = error.internal_text(), "sweeping leases failed")
             }
         }
-        sweeps = sweeps.wrapping_add(1);
-        if sweeps.is_multiple_of(TRIM_EVERY)
-            && let Err(error) = trim(&app).await
-        {
-            tracing::warn!(
+        match trim(&app, trimmed).await {
+            Ok(up_to) => trimmed = up_to,
+            Err(error) => tracing::warn!(
                 internal = error.internal_text(),
                 "trimming decisions failed"
-            );
+            ),
         }
     }
 }
 
-async fn trim(app: &App) -> Result<(), Error> {
+/// Forgets old decisions of the workspaces that got new ones since `from`.
+async fn trim(app: &App, mut from: i64) -> Result<i64, Error> {
     let mut connection = app.connection().await?;
-    sweep::trim_decisions(&mut connection, KEEP_DECISIONS).await?;
-    Ok(())
+    loop {
+        let up_to = sweep::trim_decisions(&mut connection, from, KEEP_DECISIONS).await?;
+        if up_to == from {
+            return Ok(from);
+        }
+        from = up_to;
+    }
 }
 
 /// Sweeps until nothing silent is left; returns how many went offline.
@@ -63,7 +64,7 @@ async fn sweep_all(app: &App) -> Result<usize, Error> {
     loop {
         let leases = &app.config.leases;
         let mut tx = app.store.begin().await?;
-        let silent = sweep::silent(
+        let mut silent = sweep::silent(
             &mut tx,
             leases.grace.as_secs_f64(),
             leases.external_grace.as_secs_f64(),
@@ -71,6 +72,8 @@ async fn sweep_all(app: &App) -> Result<usize, Error> {
         )
         .await?;
         let found = silent.len();
+        // Vitals are locked one by one: in the order in which batches lock them.
+        silent.sort_unstable();
         let mut changed = 0;
         for id in silent {
             changed += usize::from(end_lease(app, &mut tx, id).await?);

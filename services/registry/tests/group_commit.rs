@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use candor_events::Bus;
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{
     AuthMethod, AuthVersion, Beat, BeatForm, Epoch, Reason, RuntimeState, WorkspaceCaller,
@@ -32,7 +33,13 @@ impl Lab {
         let stop = CancellationToken::new();
         let options = pool.connect_options().as_ref().clone();
         let events = Arc::new(Notify::new());
-        let (beats, _) = Beats::start(options, LeasePolicy::default(), events, stop.clone());
+        let (beats, _) = Beats::start(
+            options,
+            LeasePolicy::default(),
+            events,
+            Bus::new(),
+            stop.clone(),
+        );
         Self {
             pool,
             beats,

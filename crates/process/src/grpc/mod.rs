@@ -5,6 +5,6 @@ mod server;
 mod status;
 mod trace;
 
-pub use server::{GrpcError, GrpcLimits, GrpcServer, MESSAGE_LIMIT};
+pub use server::{ANSWER_LIMIT, GrpcError, GrpcLimits, GrpcServer, MESSAGE_LIMIT, PAGE_LIMIT};
 pub use status::{from_status, to_status};
 pub use trace::{InjectTrace, InjectTraceLayer, ServerTrace, ServerTraceLayer};

@@ -17,6 +17,14 @@ use super::trace::ServerTraceLayer;
 /// clients take it through `max_decoding_message_size`.
 pub const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
 
+/// The largest answer that clients of ours take, in bytes: pages of lists end at
+/// [`PAGE_LIMIT`] or after their first item, which may be an agent card of 1 MiB
+/// with texts as large beside it.
+pub const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Where a server ends a page of a list, in bytes.
+pub const PAGE_LIMIT: usize = 1024 * 1024;
+
 /// What one connection may do.
 #[derive(Debug, Clone)]
 pub struct GrpcLimits {

@@ -85,7 +85,7 @@ fn from_foreign(status: &Status) -> Error {
             Reason::Overloaded,
             "a part of the platform is overloaded, retry shortly",
         ),
-        Code::InvalidArgument | Code::OutOfRange => (Reason::InvalidField, "invalid request"),
+        Code::InvalidArgument => (Reason::InvalidField, "invalid request"),
         Code::Unauthenticated => (Reason::InvalidCredential, "invalid credential"),
         Code::PermissionDenied => (Reason::NotAllowed, "not allowed"),
         Code::Unimplemented => (Reason::NotAvailable, "not available on this platform"),

@@ -7,6 +7,8 @@ mod create;
 mod discovery;
 mod events;
 mod heartbeat;
+mod socket;
+mod stream;
 mod tokens;
 mod unavailable;
 mod update;
@@ -15,6 +17,7 @@ mod workspaces;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+pub(crate) use socket::Sockets;
 
 use super::App;
 use super::answer::Answer;
@@ -51,6 +54,8 @@ handlers! {
     GET "/workspaces/{id}/tokens" tokens::list;
     POST "/workspaces/{id}/tokens" tokens::mint;
     DELETE "/workspaces/{id}/tokens/{item}" tokens::revoke;
+    GET "/workspaces/{id}/events/stream" stream::stream;
+    GET "/ws" socket::socket;
     GET "/events" events::newest;
     GET "/events/{id}" events::newest_of;
     POST "/registry/register" agents::register;

@@ -15,17 +15,22 @@ use crate::legacy::shapes;
 
 /// GET /workspaces.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
-    let listed = app
-        .registry
-        .call(
-            &call.caller,
-            pb::ListWorkspacesRequest {},
-            |mut c, r| async move { c.list_workspaces(r).await },
-        )
-        .await?;
-    Ok(answer::ok(array(
-        listed.workspaces.iter().map(shapes::in_list),
-    )))
+    let mut items = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListWorkspacesRequest { page_token };
+        let page = app
+            .registry
+            .call(&call.caller, request, |mut c, r| async move {
+                c.list_workspaces(r).await
+            })
+            .await?;
+        items.extend(page.workspaces.iter().map(shapes::in_list));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(answer::ok(array(items)));
+        }
+    }
 }
 
 /// GET /workspaces/:id, removed ones included.

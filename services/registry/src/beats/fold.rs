@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::BeatOutcome;
 use crate::store::beats::{Change, EventRow, VitalsRow};
+use crate::store::decisions;
 use crate::store::state::Loaded;
 
 /// One beat to fold.
@@ -56,7 +57,7 @@ pub(super) fn fold(
         if let Some(next) = decision.next {
             let change = row.change.get_or_insert_with(|| unchanged(&before.state));
             change.rule = decision.rule.code();
-            change.evidence = arrival.beat.sample_error.clone().unwrap_or_default();
+            change.evidence = decisions::evidence(arrival.beat.sample_error.as_deref());
             for event in decision.events {
                 change.events.push(EventRow {
                     id: uuid::Uuid::now_v7(),

@@ -5,12 +5,15 @@
 //! runnable when the last one ends.
 
 mod fold;
+mod news;
 mod outcome;
 mod service;
+mod weight;
 mod worker;
 
 use std::time::{Duration, Instant};
 
+use candor_events::Bus;
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Beat, Error, Reason, WorkspaceCaller};
 use candor_process::telemetry::propagation::TraceParent;
@@ -18,8 +21,10 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use news::News;
 pub use outcome::BeatOutcome;
 pub use service::{BeatService, without_effect};
+use weight::{Scales, Weight};
 
 /// How long a beat may wait for its commit before it answers 503.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -35,12 +40,14 @@ pub(crate) struct Job {
     pub since: Instant,
     pub attempts: u8,
     pub reply: oneshot::Sender<Result<BeatOutcome, Error>>,
+    pub weight: Weight,
 }
 
 /// The way into the batches; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Beats {
     queue: mpsc::Sender<Job>,
+    scales: Scales,
 }
 
 impl Beats {
@@ -51,12 +58,14 @@ impl Beats {
         options: PgConnectOptions,
         policy: LeasePolicy,
         events: std::sync::Arc<Notify>,
+        bus: Bus,
         stop: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let worker = worker::Worker::new(options, policy, events, jobs);
+        let worker = worker::Worker::new(options, policy, events, News::new(bus), jobs);
         let task = tokio::spawn(worker.run(stop));
-        (Self { queue }, task)
+        let scales = Scales::default();
+        (Self { queue, scales }, task)
     }
 
     /// Decides and stores one beat; returns when that is durable.
@@ -72,6 +81,7 @@ impl Beats {
         traceparent: Option<TraceParent>,
     ) -> Result<BeatOutcome, Error> {
         check(&beat)?;
+        let weight = self.scales.weigh(&beat).ok_or_else(overloaded)?;
         let (reply, answer) = oneshot::channel();
         let job = Job {
             caller,
@@ -80,17 +90,10 @@ impl Beats {
             since: Instant::now(),
             attempts: 0,
             reply,
+            weight,
         };
         self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                metrics::counter!("candor_beats_refused_total", "reason" => "queue_full")
-                    .increment(1);
-                Error::new(
-                    Reason::Overloaded,
-                    "too many heartbeats are waiting — retry shortly",
-                )
-                .with_retry_after(Duration::from_secs(1))
-            }
+            mpsc::error::TrySendError::Full(_) => overloaded(),
             mpsc::error::TrySendError::Closed(_) => {
                 Error::new(Reason::Draining, "the registry is shutting down")
                     .with_retry_after(Duration::from_secs(1))
@@ -108,6 +111,15 @@ impl Beats {
             }
         }
     }
+}
+
+fn overloaded() -> Error {
+    metrics::counter!("candor_beats_refused_total", "reason" => "queue_full").increment(1);
+    Error::new(
+        Reason::Overloaded,
+        "too many heartbeats are waiting — retry shortly",
+    )
+    .with_retry_after(Duration::from_secs(1))
 }
 
 /// Refuses what Postgres cannot hold, before it can spoil a batch.

@@ -16,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span, warn};
 
 use super::fold::{Arrival, Folded, fold};
+use super::news::News;
 use super::{BeatOutcome, DEADLINE, Job};
 use crate::store::beats::{VitalsRow, Written, write_changes, write_steady};
 use crate::store::state::{self, Loaded};
 
 /// Beats in one batch, at most.
 const MOST_IN_BATCH: usize = 1024;
+/// Bytes of text in one batch, about.
+const MOST_BYTES_IN_BATCH: usize = 4 * 1024 * 1024;
 /// Calls a batch's span is linked to, at most.
 const MOST_LINKS: usize = 128;
 /// Workspaces whose state is remembered; beyond it everything is read again.
@@ -42,6 +45,7 @@ pub(super) struct Worker {
     connection: Option<PgConnection>,
     policy: LeasePolicy,
     events: Arc<Notify>,
+    news: News,
     jobs: mpsc::Receiver<Job>,
     again: Vec<Job>,
     remembered: HashMap<WorkspaceId, Loaded>,
@@ -52,6 +56,23 @@ pub(super) struct Worker {
 struct Group {
     id: WorkspaceId,
     jobs: Vec<Job>,
+}
+
+/// What there is to say about ids that have no state.
+#[derive(Default)]
+struct Unread {
+    purged: HashSet<uuid::Uuid>,
+    broken: HashMap<WorkspaceId, Error>,
+}
+
+impl Unread {
+    fn result(&self, id: WorkspaceId) -> Result<BeatOutcome, Error> {
+        match self.broken.get(&id) {
+            Some(error) => Err(error.clone()),
+            None if self.purged.contains(&id.as_uuid()) => Ok(BeatOutcome::Removed),
+            None => Ok(BeatOutcome::Unknown),
+        }
+    }
 }
 
 /// Why a batch could not be written.
@@ -67,11 +88,23 @@ impl Worker {
         options: PgConnectOptions,
         policy: LeasePolicy,
         events: Arc<Notify>,
+        news: News,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
         // The plan never depends on the values; planning costs more than running.
         let options = options
-            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")])
+            .options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("jit", "off"),
+                // Rows come sorted by id, and a nested loop locks them in that
+                // order, which no hash of them would.
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("enable_seqscan", "off"),
+                // A row that somebody holds is not waited for: its neighbours
+                // would wait as well.
+                ("lock_timeout", "150ms"),
+            ])
             .application_name("candor-beats")
             .disable_statement_logging();
         Self {
@@ -79,6 +112,7 @@ impl Worker {
             connection: None,
             policy,
             events,
+            news,
             jobs,
             again: Vec::new(),
             remembered: HashMap::new(),
@@ -121,9 +155,13 @@ impl Worker {
             }
             tokio::task::yield_now().await;
         }
-        while batch.len() < MOST_IN_BATCH {
+        let mut bytes: usize = batch.iter().map(|job| job.weight.bytes()).sum();
+        while batch.len() < MOST_IN_BATCH && bytes < MOST_BYTES_IN_BATCH {
             match self.jobs.try_recv() {
-                Ok(job) => batch.push(job),
+                Ok(job) => {
+                    bytes += job.weight.bytes();
+                    batch.push(job);
+                }
                 Err(_) => break,
             }
         }
@@ -146,7 +184,7 @@ impl Worker {
 
     async fn commit_in_span(&mut self, batch: Vec<Job>) {
         let groups = group(batch);
-        let missing = match self.remember(&groups).await {
+        let unread = match self.remember(&groups).await {
             Ok(missing) => missing,
             Err(error) => {
                 return self
@@ -159,16 +197,9 @@ impl Worker {
         let now = Utc::now();
         for group in groups {
             let Some(loaded) = self.remembered.get(&group.id) else {
-                let gone = missing.contains(&group.id.as_uuid());
+                let result = unread.result(group.id);
                 for job in group.jobs {
-                    answer(
-                        job,
-                        Ok(if gone {
-                            BeatOutcome::Removed
-                        } else {
-                            BeatOutcome::Unknown
-                        }),
-                    );
+                    answer(job, result.clone());
                 }
                 continue;
             };
@@ -199,16 +230,16 @@ impl Worker {
         }
     }
 
-    /// Reads the states that are not remembered, in one statement. Returns the
-    /// ids without a row that were purged.
-    async fn remember(&mut self, groups: &[Group]) -> Result<HashSet<uuid::Uuid>, Error> {
+    /// Reads the states that are not remembered, in one statement. Returns what
+    /// there is to say about ids without one.
+    async fn remember(&mut self, groups: &[Group]) -> Result<Unread, Error> {
         let unknown: Vec<_> = groups
             .iter()
             .filter(|group| !self.remembered.contains_key(&group.id))
             .map(|group| group.id.as_uuid())
             .collect();
         if unknown.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Unread::default());
         }
         if self.remembered.len() + unknown.len() > MOST_REMEMBERED {
             self.remembered.clear();
@@ -221,7 +252,7 @@ impl Worker {
         };
         let connection = self.connected().await?;
         let read = async {
-            let found = state::load_many(connection, &wanted).await?;
+            let found = state::load_each(connection, &wanted).await?;
             let gone = if found.len() < wanted.len() {
                 state::tombstones(connection, &wanted).await?
             } else {
@@ -231,9 +262,22 @@ impl Worker {
         };
         match tokio::time::timeout(DEADLINE, read).await {
             Ok(Ok((found, gone))) => {
-                self.remembered
-                    .extend(found.into_iter().map(|loaded| (loaded.id, loaded)));
-                Ok(gone.into_iter().collect())
+                let mut unread = Unread {
+                    purged: gone.into_iter().collect(),
+                    broken: HashMap::new(),
+                };
+                for (id, loaded) in found {
+                    match loaded {
+                        Ok(loaded) => {
+                            self.remembered.insert(id, loaded);
+                        }
+                        Err(error) => {
+                            warn!(workspace_id = %id, internal = error.internal_text(), "a workspace's row cannot be read");
+                            unread.broken.insert(id, error);
+                        }
+                    }
+                }
+                Ok(unread)
             }
             Ok(Err(error)) => {
                 self.connection = None;
@@ -259,6 +303,13 @@ impl Worker {
                     }
                     let jobs = pending.into_iter().flat_map(|(jobs, _)| jobs);
                     self.postpone(jobs, &error).await;
+                }
+                Err(Failure::Refused(error)) if rows.len() == 1 && is_locked(&error) => {
+                    for row in &rows {
+                        self.remembered.remove(&row.id);
+                    }
+                    let jobs = pending.into_iter().flat_map(|(jobs, _)| jobs);
+                    self.postpone(jobs, &contention()).await;
                 }
                 Err(Failure::Refused(error)) if rows.len() == 1 => {
                     let id = rows[0].id;
@@ -335,6 +386,7 @@ impl Worker {
                 continue;
             }
             if let Some(loaded) = self.remembered.get_mut(&row.id) {
+                self.news.tell(loaded, &row, &folded.state);
                 loaded.state = folded.state;
                 if row.change.is_some() {
                     loaded.state_version = loaded.state_version.next();
@@ -488,6 +540,13 @@ fn contention() -> Error {
 
 fn credential_changed() -> Error {
     Error::new(Reason::CredentialChanged, "invalid workspace auth token")
+}
+
+/// Somebody holds the row (SQLSTATE 55P03).
+fn is_locked(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 
 /// Deadlocks, serialisation failures and shutdowns pass: the batch is tried

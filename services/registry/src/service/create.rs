@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candor_kernel::decision::{Creation, CreationKind, Profile};
-use candor_kernel::{Error, Occurrence, Status, WorkspaceId, WorkspaceState, decide};
+use candor_kernel::{Error, Occurrence, Reason, Status, WorkspaceId, WorkspaceState, decide};
 use candor_proto::registry::v1 as pb;
 
 use super::registration::mint;
@@ -11,7 +11,7 @@ use super::{Call, checks};
 use crate::app::App;
 use crate::store::create::{self, NewWorkspace};
 use crate::store::decisions::{self, Cause};
-use crate::store::{Store, Tx, canvas, tokens};
+use crate::store::{Store, Tx, canvas, state, tokens, update};
 use crate::{fields, redact, secrets, wire};
 
 /// Told in the event of a workspace that no backend claims (recorded).
@@ -62,6 +62,19 @@ pub(super) async fn create(
         .map_or(Status::Provisioning, |next| next.status);
 
     let mut tx = app.store.begin().await?;
+    if let Some(parent) = plan.parent_id {
+        // The parent cannot be removed between the look and the commit.
+        update::lock_hierarchy(&mut tx).await?;
+        let living = state::load(&mut tx, parent)
+            .await?
+            .is_some_and(|parent| parent.state.status != Status::Removed);
+        if !living {
+            return Err(Error::new(
+                Reason::ParentNotFound,
+                "parent_id: no such workspace",
+            ));
+        }
+    }
     create::insert(&mut tx, &new_row(id, &request, &plan, status)).await?;
     belongings(&app, &mut tx, id, &request).await?;
     if !plan.external {

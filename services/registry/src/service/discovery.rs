@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 
 use super::{Call, checks};
 use crate::app::App;
-use crate::store::{discovery, workspaces};
+use crate::store::discovery;
+use crate::store::workspaces::{self, Which};
 use crate::wire;
 
 fn not_authorized() -> Error {
@@ -30,7 +31,9 @@ pub(super) async fn discover(
     if !allowed(&mut connection, asker, target).await? {
         return Err(not_authorized());
     }
-    let row = workspaces::show(&mut connection, Some(target)).await?.pop();
+    let row = workspaces::show(&mut connection, Which::One(target))
+        .await?
+        .pop();
     let row = row.ok_or_else(checks::not_found)?;
     let status: Status = row.status.parse().map_err(Error::internal)?;
     let callable = !matches!(

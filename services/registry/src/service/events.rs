@@ -1,8 +1,10 @@
 //! The event log: list, follow, append, and events that are not stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use candor_events::{Envelope, Notice, Subscription};
+use candor_identity::Who;
 use candor_kernel::{Error, Reason, WorkspaceId};
 use candor_process::grpc::to_status;
 use candor_proto::registry::v1 as pb;
@@ -10,16 +12,18 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Call, Reply, checks};
+use super::{Call, Reply, checks, page};
 use crate::app::App;
 use crate::store::Store;
 use crate::store::events::{self, Appended};
-use crate::wire;
+use crate::{sequencer, wire};
 
 /// Events listed, at most (contract/activity.md).
 const MOST_LISTED: i64 = 100;
 /// Events read from the table in one go.
 const PAGE: i64 = 500;
+/// Between two looks at a watcher's credential.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Events a slow watcher may be behind in memory; the table keeps the rest.
 const BUFFER: usize = 256;
 
@@ -39,9 +43,17 @@ pub(super) async fn list(
         limit => i64::from(limit).min(MOST_LISTED),
     };
     let mut connection = app.connection().await?;
-    let rows = events::newest(&mut connection, workspace, limit).await?;
+    let before = page::read(&request.page_token)?;
+    let rows = events::newest(&mut connection, workspace, before, limit).await?;
+    let rows = rows.into_iter().map(|row| {
+        let cursor = (row.created_at.unwrap_or_default(), row.id);
+        Ok((cursor, wire::event(row)))
+    });
+    // The caller counts: it asked for so many, and asks for what is left of them.
+    let (events, next_page_token) = page::cut(rows, false)?;
     Ok(pb::ListEventsResponse {
-        events: rows.into_iter().map(wire::event).collect(),
+        events,
+        next_page_token,
     })
 }
 
@@ -57,10 +69,7 @@ pub(super) async fn watch(
         .as_deref()
         .map(|id| wire::workspace_id("workspace_id", id))
         .transpose()?;
-    match only {
-        Some(id) => checks::self_or_operator(&call, id)?,
-        None => checks::operator(&call)?,
-    }
+    may_watch(&call, only)?;
     // Subscribed before the cursor is read: nothing falls between the two.
     let subscription = app.bus.subscribe();
     let cursor = match request.since_seq {
@@ -70,6 +79,7 @@ pub(super) async fn watch(
     let (out, stream) = mpsc::channel(BUFFER);
     let watcher = Watcher {
         app,
+        call,
         only,
         cursor,
         transient: request.include_transient,
@@ -79,8 +89,16 @@ pub(super) async fn watch(
     Ok(Box::pin(ReceiverStream::new(stream)))
 }
 
+fn may_watch(call: &Call, only: Option<WorkspaceId>) -> Result<(), Error> {
+    match only {
+        Some(id) => checks::self_or_operator(call, id),
+        None => checks::operator(call),
+    }
+}
+
 struct Watcher {
     app: Arc<App>,
+    call: Call,
     only: Option<WorkspaceId>,
     cursor: i64,
     transient: bool,
@@ -89,12 +107,20 @@ struct Watcher {
 
 impl Watcher {
     async fn run(mut self, mut subscription: Subscription) {
+        let mut checks = tokio::time::interval(CHECK_EVERY);
         loop {
             if let Err(error) = self.drain().await {
                 let _ = self.out.send(Err(to_status(&error))).await;
                 return;
             }
             let notice = tokio::select! {
+                _ = checks.tick() => match self.still_may().await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        let _ = self.out.send(Err(to_status(&error))).await;
+                        return;
+                    }
+                },
                 notice = subscription.next() => notice,
                 () = self.out.closed() => return,
                 () = self.app.stop.cancelled() => {
@@ -110,6 +136,22 @@ impl Watcher {
                 None => return,
             }
         }
+    }
+
+    /// A revocation ends a stream as it ends calls (design: section 3).
+    async fn still_may(&mut self) -> Result<(), Error> {
+        if let Some(inbound) = &self.call.inbound {
+            self.call.caller = inbound
+                .authenticator
+                .authenticate(
+                    inbound.mode,
+                    &inbound.presented,
+                    Who::WorkspaceOrOperator,
+                    None,
+                )
+                .await?;
+        }
+        may_watch(&self.call, self.only)
     }
 
     /// Sends everything stored after the cursor.
@@ -155,6 +197,19 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Where a watcher begins that wants nothing but what comes.
+pub(super) async fn cursor(
+    app: Arc<App>,
+    call: Call,
+    _: pb::GetEventCursorRequest,
+) -> Result<pb::GetEventCursorResponse, Error> {
+    checks::operator(&call)?;
+    // What is committed is numbered first: it is not what comes.
+    let last_seq = sequencer::draw_all(&app.store).await?;
+    app.bus.advance(last_seq);
+    Ok(pb::GetEventCursorResponse { last_seq })
 }
 
 /// Appends events of another service; each id once.

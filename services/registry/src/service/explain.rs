@@ -8,7 +8,8 @@ use candor_proto::registry::v1 as pb;
 use super::workspaces::shown;
 use super::{Call, checks};
 use crate::app::App;
-use crate::store::{decisions, workspaces};
+use crate::store::decisions;
+use crate::store::workspaces::{self, Which};
 use crate::wire;
 
 pub(super) async fn explain(
@@ -23,7 +24,9 @@ pub(super) async fn explain(
         given => i64::from(given).clamp(1, 100),
     };
     let mut connection = app.connection().await?;
-    let row = workspaces::show(&mut connection, Some(id)).await?.pop();
+    let row = workspaces::show(&mut connection, Which::One(id))
+        .await?
+        .pop();
     let row = row.ok_or_else(checks::not_found)?;
     let causes: Causes = serde_json::from_value(row.causes.clone()).map_err(Error::internal)?;
     let causes = causes

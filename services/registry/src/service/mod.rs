@@ -8,6 +8,7 @@ mod create;
 mod discovery;
 mod events;
 mod explain;
+mod page;
 mod registration;
 mod removal;
 mod tokens;
@@ -16,6 +17,7 @@ mod workspaces;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use candor_identity::{Inbound, Who};
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
@@ -30,6 +32,9 @@ use crate::app::App;
 
 /// Whom assertions for this service are made out to.
 pub const AUDIENCE: &str = "candor.registry.v1.RegistryService";
+
+/// Longest work on one call; a stream's begins with its answer (promise P9).
+const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A response stream.
 pub type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -64,6 +69,19 @@ impl Call {
                 .authenticator
                 .authenticate(inbound.mode, &inbound.presented, who, Some(id))
                 .await?),
+        }
+    }
+
+    /// True if a direct caller's proof was overtaken; it is looked at again then.
+    fn is_outdated<T>(&self, outcome: &Result<T, Error>, id: &str) -> bool {
+        let overtaken =
+            matches!(outcome, Err(error) if error.reason() == Reason::CredentialChanged);
+        match (&self.inbound, id.parse()) {
+            (Some(inbound), Ok(id)) if overtaken => {
+                inbound.authenticator.forget(&inbound.presented, id);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -110,7 +128,15 @@ impl RegistryGrpc {
         F: Future<Output = Result<Res, Error>>,
     {
         let call = Call::of(&request).map_err(|error| to_status(&error))?;
-        match handler(Arc::clone(&self.app), call, request.into_inner()).await {
+        // Postgres' own deadlines do not help when nothing of it answers.
+        let work = handler(Arc::clone(&self.app), call, request.into_inner());
+        let outcome = match tokio::time::timeout(DEADLINE, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::store_unavailable(
+                "no answer within the deadline of a call",
+            )),
+        };
+        match outcome {
             Ok(response) => Ok(Response::new(response)),
             Err(error) => Err(to_status(&error)),
         }
@@ -164,6 +190,7 @@ unary! {
     get_state: GetStateRequest -> GetStateResponse = workspaces::state;
     explain_status: ExplainStatusRequest -> ExplainStatusResponse = explain::explain;
     list_events: ListEventsRequest -> ListEventsResponse = events::list;
+    get_event_cursor: GetEventCursorRequest -> GetEventCursorResponse = events::cursor;
     append_events: AppendEventsRequest -> AppendEventsResponse = events::append;
     publish_transient: PublishTransientRequest -> PublishTransientResponse = events::publish;
     issue_token: IssueTokenRequest -> IssueTokenResponse = tokens::issue;

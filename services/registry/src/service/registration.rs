@@ -28,8 +28,21 @@ pub(super) fn mint() -> TokenText {
     TokenText::from_random(bytes)
 }
 
-/// An agent announces itself (rules R1, R1b; contract/registry.md).
+/// An agent announces itself; once more if its proof was out of date.
 pub(super) async fn register(
+    app: Arc<App>,
+    call: Call,
+    request: pb::RegisterRequest,
+) -> Result<pb::RegisterResponse, Error> {
+    let first = try_register(Arc::clone(&app), call.clone(), request.clone()).await;
+    if call.is_outdated(&first, &request.id) {
+        return try_register(app, call, request).await;
+    }
+    first
+}
+
+/// Rules R1, R1b; contract/registry.md.
+async fn try_register(
     app: Arc<App>,
     call: Call,
     request: pb::RegisterRequest,
@@ -200,8 +213,21 @@ async fn first_token(
     Ok(Some(token.reveal().to_owned()))
 }
 
-/// Replaces the card (contract/registry.md).
+/// Replaces the card; once more if the proof was out of date.
 pub(super) async fn update_card(
+    app: Arc<App>,
+    call: Call,
+    request: pb::UpdateAgentCardRequest,
+) -> Result<pb::UpdateAgentCardResponse, Error> {
+    let first = try_update_card(Arc::clone(&app), call.clone(), request.clone()).await;
+    if call.is_outdated(&first, &request.workspace_id) {
+        return try_update_card(app, call, request).await;
+    }
+    first
+}
+
+/// contract/registry.md.
+async fn try_update_card(
     app: Arc<App>,
     call: Call,
     request: pb::UpdateAgentCardRequest,

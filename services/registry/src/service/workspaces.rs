@@ -6,23 +6,44 @@ use candor_identity::Who;
 use candor_kernel::{Error, Reason, Status, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 
-use super::{Call, checks};
+use super::{Call, checks, page};
 use crate::app::App;
 use crate::fields;
 use crate::store::update::{self, Changes};
-use crate::store::workspaces::Shown;
+use crate::store::workspaces::{Shown, Which};
 use crate::store::{Store, canvas, discovery, state as states, workspaces};
 use crate::wire;
 
 pub(super) async fn get(
     app: Arc<App>,
-    _: Call,
+    call: Call,
     request: pb::GetWorkspaceRequest,
 ) -> Result<pb::Workspace, Error> {
     let id = wire::workspace_id("id", &request.id)?;
     let mut connection = app.connection().await?;
-    let row = workspaces::show(&mut connection, Some(id)).await?.pop();
-    shown(&app, row.ok_or_else(checks::not_found)?)
+    let row = workspaces::show(&mut connection, Which::One(id))
+        .await?
+        .pop();
+    let workspace = shown(&app, row.ok_or_else(checks::not_found)?)?;
+    Ok(if checks::self_or_operator(&call, id).is_ok() {
+        workspace
+    } else {
+        public(workspace)
+    })
+}
+
+/// What everybody may see who may see it at all (contract/workspaces.md,
+/// "Workspace object": get-one is stripped).
+fn public(workspace: pb::Workspace) -> pb::Workspace {
+    pb::Workspace {
+        last_sample_error: String::new(),
+        current_task: String::new(),
+        workspace_dir: None,
+        budget_limit: None,
+        monthly_spend: 0,
+        reasons: Vec::new(),
+        ..workspace
+    }
 }
 
 /// A row as readers see it, with the beats that were refused for it.
@@ -39,16 +60,22 @@ pub(super) fn shown(app: &App, row: Shown) -> Result<pb::Workspace, Error> {
 pub(super) async fn list(
     app: Arc<App>,
     call: Call,
-    _: pb::ListWorkspacesRequest,
+    request: pb::ListWorkspacesRequest,
 ) -> Result<pb::ListWorkspacesResponse, Error> {
     checks::operator(&call)?;
+    let after = page::read(&request.page_token)?;
     let mut connection = app.connection().await?;
-    let rows = workspaces::show(&mut connection, None).await?;
-    let workspaces = rows
-        .into_iter()
-        .map(|row| shown(&app, row))
-        .collect::<Result<_, _>>()?;
-    Ok(pb::ListWorkspacesResponse { workspaces })
+    let rows = workspaces::show(&mut connection, Which::After(after)).await?;
+    let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= workspaces::PAGE);
+    let rows = rows.into_iter().map(|row| {
+        let cursor = (row.created_at.unwrap_or_default(), row.id);
+        Ok((cursor, shown(&app, row)?))
+    });
+    let (workspaces, next_page_token) = page::cut(rows, full)?;
+    Ok(pb::ListWorkspacesResponse {
+        workspaces,
+        next_page_token,
+    })
 }
 
 pub(super) async fn state(

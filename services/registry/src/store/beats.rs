@@ -111,7 +111,9 @@ pub async fn write_steady(
         r#"WITH u AS (
              UPDATE registry.workspace_vitals v SET
                last_heartbeat_at = now(),
-               lease_until = greatest(v.lease_until, now() + make_interval(secs => $12), b.quiet),
+               lease_until = greatest(v.lease_until, now() + make_interval(secs => $12),
+                                      CASE WHEN b.quiet IS NOT NULL
+                                        THEN least(b.quiet, now() + interval '30 minutes') END),
                last_error_rate = coalesce(b.error_rate, v.last_error_rate),
                last_sample_error = coalesce(b.sample_error, v.last_sample_error),
                active_tasks = coalesce(b.active_tasks, v.active_tasks),
@@ -130,6 +132,8 @@ pub async fn write_steady(
                WITH ORDINALITY AS b(id, sv, av, error_rate, sample_error, active_tasks, uptime,
                                     last_uptime, current_task, spend, quiet, ord)
              WHERE v.id = b.id AND v.state_version = b.sv AND v.auth_version = b.av
+               -- Another replica saw a later uptime: decide again with it.
+               AND coalesce(b.last_uptime >= v.last_uptime, true)
              RETURNING b.ord)
            SELECT CASE WHEN count(*) = cardinality($1::uuid[]) THEN NULL
                        ELSE coalesce(array_agg(ord), '{}') END AS ords FROM u"#,
@@ -232,7 +236,9 @@ pub async fn write_changes(
            u AS (
              UPDATE registry.workspace_vitals v SET
                last_heartbeat_at = now(),
-               lease_until = greatest(v.lease_until, now() + make_interval(secs => $12), b.quiet),
+               lease_until = greatest(v.lease_until, now() + make_interval(secs => $12),
+                                      CASE WHEN b.quiet IS NOT NULL
+                                        THEN least(b.quiet, now() + interval '30 minutes') END),
                last_error_rate = coalesce(b.error_rate, v.last_error_rate),
                last_sample_error = coalesce(b.sample_error, v.last_sample_error),
                active_tasks = coalesce(b.active_tasks, v.active_tasks),
@@ -258,7 +264,10 @@ pub async fn write_changes(
              FROM b LEFT JOIN locked l ON l.id = b.id
              WHERE v.id = b.id AND v.state_version = b.sv AND v.auth_version = b.av
                AND (NOT b.changed OR l.id IS NOT NULL)
+               AND (b.changed OR coalesce(b.last_uptime >= v.last_uptime, true))
              RETURNING b.ord),
+           -- After the locks of `u`: later than what was committed before them.
+           t AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM u) done),
            s AS (
              UPDATE public.workspaces w
              SET status = b.to_status::public.workspace_status, updated_at = now()
@@ -267,10 +276,14 @@ pub async fn write_changes(
            e AS (
              INSERT INTO public.structure_events
                (id, event_type, workspace_id, payload, created_at, traceparent)
-             SELECT x.id, x.event_type, b.id, x.payload::jsonb, clock_timestamp(), x.traceparent
+             -- Times of one workspace's events rise in their order, whatever order
+             -- the join gives: the sequencer numbers by time.
+             SELECT x.id, x.event_type, b.id, x.payload::jsonb,
+                    t.at + row_number() OVER (PARTITION BY x.ord ORDER BY x.n) * interval '1 microsecond',
+                    x.traceparent
              FROM unnest($22::bigint[], $23::uuid[], $24::text[], $25::text[], $26::text[])
-                    AS x(ord, id, event_type, payload, traceparent)
-             JOIN u ON u.ord = x.ord JOIN b ON b.ord = x.ord),
+                    WITH ORDINALITY AS x(ord, id, event_type, payload, traceparent, n)
+             JOIN u ON u.ord = x.ord JOIN b ON b.ord = x.ord CROSS JOIN t),
            d AS (
              INSERT INTO registry.decisions
                (workspace_id, rule, from_status, to_status, evidence, state_version, event_id)

@@ -66,7 +66,7 @@ pub async fn insert(connection: &mut PgConnection, new: &NewWorkspace<'_>) -> Re
     .rows_affected();
     if inserted == 0 {
         return Err(Error::new(
-            Reason::EventConflict,
+            Reason::CredentialChanged,
             "a workspace with this id was just created",
         ));
     }

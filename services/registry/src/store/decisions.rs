@@ -106,6 +106,16 @@ async fn write_state(
     Ok(written == 1)
 }
 
+/// Bytes of evidence that the history keeps.
+const MOST_EVIDENCE: usize = 4096;
+
+/// What the history keeps of an agent's words.
+#[must_use]
+pub fn evidence(words: Option<&str>) -> String {
+    let words = words.unwrap_or_default();
+    words[..words.floor_char_boundary(MOST_EVIDENCE)].to_owned()
+}
+
 /// Appends a structure event; its `seq` is drawn after the commit.
 ///
 /// # Errors

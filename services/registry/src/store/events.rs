@@ -28,15 +28,17 @@ pub struct StoredEvent {
     pub traceparent: Option<String>,
 }
 
-/// The newest events, newest first.
+/// The newest events, newest first; those before one of another page.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
 pub async fn newest(
     connection: &mut PgConnection,
     workspace: Option<WorkspaceId>,
+    before: Option<(DateTime<Utc>, uuid::Uuid)>,
     limit: i64,
 ) -> Result<Vec<StoredEvent>, Error> {
+    let (at, id) = (before.map(|(at, _)| at), before.map(|(_, id)| id));
     // Two statements, so that each has its own index.
     match workspace {
         Some(workspace) => {
@@ -45,9 +47,12 @@ pub async fn newest(
                 r#"SELECT id, event_type, workspace_id, payload::text AS payload, created_at, seq,
                           traceparent
                    FROM public.structure_events WHERE workspace_id = $1
+                     AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
                    ORDER BY created_at DESC, id DESC LIMIT $2"#,
                 workspace.as_uuid(),
-                limit
+                limit,
+                at,
+                id
             )
             .fetch_all(connection)
             .await
@@ -58,8 +63,11 @@ pub async fn newest(
                 r#"SELECT id, event_type, workspace_id, payload::text AS payload, created_at, seq,
                           traceparent
                    FROM public.structure_events
+                   WHERE $2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid)
                    ORDER BY created_at DESC, id DESC LIMIT $1"#,
-                limit
+                limit,
+                at,
+                id
             )
             .fetch_all(connection)
             .await

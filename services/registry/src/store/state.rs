@@ -22,6 +22,8 @@ pub struct Loaded {
     pub name: String,
     /// Shown in event payloads.
     pub tier: i32,
+    /// What it works on; a change is told.
+    pub current_task: String,
 }
 
 struct Row {
@@ -39,6 +41,7 @@ struct Row {
     last_uptime: Option<i32>,
     runtime_state: String,
     runtime_metadata: Option<serde_json::Value>,
+    current_task: String,
 }
 
 impl TryFrom<Row> for Loaded {
@@ -74,32 +77,51 @@ impl TryFrom<Row> for Loaded {
             auth_version: AuthVersion(row.auth_version),
             name: row.name,
             tier: row.tier,
+            current_task: row.current_task,
         })
     }
 }
 
-/// Loads the states of these workspaces; ids without a row are left out.
+/// Loads the states of these workspaces in id order; ids without a row are left
+/// out.
 ///
 /// # Errors
-/// `STORE_UNAVAILABLE` when Postgres does not answer.
+/// `STORE_UNAVAILABLE` when Postgres does not answer; `INTERNAL` when one of the
+/// rows cannot be read.
 pub async fn load_many(
     connection: &mut PgConnection,
     ids: &[uuid::Uuid],
 ) -> Result<Vec<Loaded>, Error> {
+    let rows = load_each(connection, ids).await?;
+    rows.into_iter().map(|(_, loaded)| loaded).collect()
+}
+
+/// As [`load_many`], but a row that cannot be read is that row's matter alone.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn load_each(
+    connection: &mut PgConnection,
+    ids: &[uuid::Uuid],
+) -> Result<Vec<(WorkspaceId, Result<Loaded, Error>)>, Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT w.id, coalesce(w.status::text, 'provisioning') AS "status!", w.name,
                   coalesce(w.tier, 1) AS "tier!", (w.runtime = 'external') IS TRUE AS "external!",
                   v.state_version, v.auth_version, v.epoch, v.fence_epoch, v.causes,
-                  v.full_beat_seen, v.last_uptime, v.runtime_state, v.runtime_metadata
+                  v.full_beat_seen, v.last_uptime, v.runtime_state, v.runtime_metadata,
+                  v.current_task
            FROM public.workspaces w JOIN registry.workspace_vitals v ON v.id = w.id
-           WHERE w.id = ANY($1)"#,
+           WHERE w.id = ANY($1) ORDER BY w.id"#,
         ids
     )
     .fetch_all(connection)
     .await
     .map_err(store_error)?;
-    rows.into_iter().map(Loaded::try_from).collect()
+    Ok(rows
+        .into_iter()
+        .map(|row| (WorkspaceId::from_uuid(row.id), Loaded::try_from(row)))
+        .collect())
 }
 
 /// Loads one workspace's state.

@@ -57,22 +57,39 @@ pub async fn is_still_silent(
     Ok(silent.unwrap_or(false))
 }
 
-/// Deletes decisions beyond the newest `keep` of each workspace, a bounded
-/// number at a time. Returns how many went.
+/// Decisions looked at in one go.
+const PAGE: i64 = 5000;
+
+/// Deletes decisions beyond the newest `keep` of each workspace that got one
+/// after `from`, a page at a time. Returns up to which decision it looked.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn trim_decisions(connection: &mut PgConnection, keep: i64) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        r#"DELETE FROM registry.decisions WHERE id IN (
-               SELECT id FROM (
-                   SELECT id, row_number() OVER (PARTITION BY workspace_id ORDER BY id DESC) AS n
-                   FROM registry.decisions) ranked
-               WHERE n > $1 LIMIT 5000)"#,
-        keep
+pub async fn trim_decisions(
+    connection: &mut PgConnection,
+    from: i64,
+    keep: i64,
+) -> Result<i64, Error> {
+    sqlx::query_scalar!(
+        r#"WITH page AS MATERIALIZED (
+               SELECT id, workspace_id FROM registry.decisions
+               WHERE id > $1 ORDER BY id LIMIT $3),
+           edge AS (
+               SELECT r.workspace_id, e.id
+               FROM (SELECT DISTINCT workspace_id FROM page) r
+               CROSS JOIN LATERAL (
+                   SELECT d.id FROM registry.decisions d
+                   WHERE d.workspace_id = r.workspace_id
+                   ORDER BY d.id DESC OFFSET $2 LIMIT 1) e),
+           gone AS (
+               DELETE FROM registry.decisions d USING edge
+               WHERE d.workspace_id = edge.workspace_id AND d.id <= edge.id)
+           SELECT coalesce((SELECT max(id) FROM page), $1) AS "up_to!""#,
+        from,
+        keep,
+        PAGE
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await
-    .map_err(store_error)?;
-    Ok(done.rows_affected())
+    .map_err(store_error)
 }

@@ -49,15 +49,27 @@ pub struct Shown {
     pub read_at: DateTime<Utc>,
 }
 
-/// One workspace, removed ones included; or every one that is not removed,
-/// oldest first, when no id is given.
+/// Workspaces read in one go, at most.
+pub const PAGE: i64 = 1000;
+
+/// Which workspaces to show.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    /// One, even if it was removed.
+    One(WorkspaceId),
+    /// Those that are not removed, oldest first, after this one of another page.
+    After(Option<(DateTime<Utc>, uuid::Uuid)>),
+}
+
+/// Workspaces as people see them, a page at most.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn show(
-    connection: &mut PgConnection,
-    id: Option<WorkspaceId>,
-) -> Result<Vec<Shown>, Error> {
+pub async fn show(connection: &mut PgConnection, which: Which) -> Result<Vec<Shown>, Error> {
+    let (id, after) = match which {
+        Which::One(id) => (Some(id.as_uuid()), None),
+        Which::After(after) => (None, after),
+    };
     sqlx::query_as!(
         Shown,
         r#"SELECT w.id, w.name, nullif(w.role, '') AS role, coalesce(w.tier, 1) AS "tier!",
@@ -75,10 +87,14 @@ pub async fn show(
            FROM public.workspaces w
            JOIN registry.workspace_vitals v ON v.id = w.id
            LEFT JOIN public.canvas_layouts l ON l.workspace_id = w.id
-           WHERE CASE WHEN $1::uuid IS NULL THEN w.status IS DISTINCT FROM 'removed'
-                      ELSE w.id = $1 END
-           ORDER BY w.created_at, w.id"#,
-        id.map(|id| id.as_uuid())
+           WHERE CASE WHEN $1::uuid IS NOT NULL THEN w.id = $1
+                      ELSE w.status IS DISTINCT FROM 'removed'
+                        AND ($2::timestamptz IS NULL OR (w.created_at, w.id) > ($2, $3::uuid)) END
+           ORDER BY w.created_at, w.id LIMIT $4"#,
+        id,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id),
+        PAGE
     )
     .fetch_all(connection)
     .await

@@ -1,0 +1,144 @@
+//! One follower's view of the log: each stored event once, in order, from where
+//! it wants to begin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_proto::registry::v1 as pb;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tonic::Streaming;
+
+use super::Hub;
+use super::hub::{Signal, watch};
+use crate::legacy::frame::Frame;
+
+/// Longest wait for the hub to follow the log.
+const CONNECTED: Duration = Duration::from_secs(5);
+
+/// Why a follower is cut; each means: come again, and resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It reads too slowly.
+    Slow,
+    /// The log cannot be followed now, or could not for a moment.
+    Interrupted,
+    /// The process ends.
+    Stopping,
+}
+
+impl Cut {
+    /// For people and metrics.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Slow => "slow client: resume with since_seq",
+            Self::Interrupted => "event log interrupted: resume with since_seq",
+            Self::Stopping => "shutting down: resume with since_seq",
+        }
+    }
+
+    /// The label of its counter.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Interrupted => "interrupted",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// A follower.
+pub(crate) struct Feed {
+    hub: Arc<Hub>,
+    news: broadcast::Receiver<Signal>,
+    heartbeats: broadcast::Receiver<Arc<Frame>>,
+    /// What it missed, until it has caught up with the hub.
+    backlog: Option<(Streaming<pb::Event>, i64)>,
+    /// The last stored event it got.
+    last: i64,
+}
+
+impl Feed {
+    /// Follows from now on, or from the event after `since`.
+    ///
+    /// # Errors
+    /// [`Cut::Interrupted`] while the log cannot be followed.
+    pub async fn begin(hub: Arc<Hub>, since: Option<i64>) -> Result<Self, Cut> {
+        // Subscribed before the position is read: nothing falls between the two.
+        let news = hub.news.subscribe();
+        let heartbeats = hub.heartbeats.subscribe();
+        let mut position = hub.position.subscribe();
+        let known = tokio::time::timeout(CONNECTED, position.wait_for(Option::is_some)).await;
+        let Ok(Ok(Some(position))) = known.map(|known| known.map(|position| *position)) else {
+            return Err(Cut::Interrupted);
+        };
+        let last = match since {
+            // Who is ahead of the log has another log's number.
+            Some(since) => since.clamp(0, position),
+            // What was committed before is not what comes.
+            None => hub.last_seq().await.map_err(|_| Cut::Interrupted)?,
+        };
+        let backlog = if last < position {
+            let events = watch(&hub.registry, last, false)
+                .await
+                .map_err(|_| Cut::Interrupted)?;
+            Some((events, position))
+        } else {
+            None
+        };
+        Ok(Self {
+            hub,
+            news,
+            heartbeats,
+            backlog,
+            last,
+        })
+    }
+
+    /// The next event. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// [`Cut`]: the follower must be told, and ended.
+    pub async fn next(&mut self) -> Result<Arc<Frame>, Cut> {
+        if let Some((events, target)) = &mut self.backlog
+            && self.last < *target
+        {
+            let message = tokio::select! {
+                message = events.message() => message,
+                () = self.hub.stop.cancelled() => return Err(Cut::Stopping),
+            };
+            let Ok(Some(event)) = message else {
+                return Err(Cut::Interrupted);
+            };
+            self.last = event.seq;
+            return Ok(Arc::new(Frame::of(event)));
+        }
+        self.backlog = None;
+        loop {
+            tokio::select! {
+                signal = self.news.recv() => match signal {
+                    Ok(Signal::Event(frame)) => match frame.seq {
+                        Some(seq) if seq <= self.last => {}
+                        Some(seq) => {
+                            self.last = seq;
+                            return Ok(frame);
+                        }
+                        None => return Ok(frame),
+                    },
+                    Ok(Signal::Interrupted) => return Err(Cut::Interrupted),
+                    Err(RecvError::Lagged(_)) => return Err(Cut::Slow),
+                    Err(RecvError::Closed) => return Err(Cut::Stopping),
+                },
+                heartbeat = self.heartbeats.recv() => match heartbeat {
+                    Ok(frame) => return Ok(frame),
+                    // Heartbeats are dropped first; the next one says the same.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Err(Cut::Stopping),
+                },
+                () = self.hub.stop.cancelled() => return Err(Cut::Stopping),
+            }
+        }
+    }
+}

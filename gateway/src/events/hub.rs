@@ -1,0 +1,139 @@
+//! One subscription to the registry's log, for every follower.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_kernel::Error;
+use candor_proto::registry::v1 as pb;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use crate::legacy::frame::Frame;
+use crate::registry::RegistryClient;
+
+/// Events a follower may be behind; one more and it is cut, to resume from its
+/// last number. The ring is shared: followers cost a pointer each.
+const BEHIND: usize = 4096;
+/// Heartbeats a follower may be behind; it misses the others.
+const HEARTBEATS_BEHIND: usize = 256;
+/// Pause before a lost subscription is renewed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// What the hub says to its followers.
+#[derive(Debug, Clone)]
+pub(super) enum Signal {
+    /// An event.
+    Event(Arc<Frame>),
+    /// The log could not be followed for a moment: events that are not stored
+    /// may be missing.
+    Interrupted,
+}
+
+/// Follows the registry's log.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(super) registry: RegistryClient,
+    pub(super) news: broadcast::Sender<Signal>,
+    pub(super) heartbeats: broadcast::Sender<Arc<Frame>>,
+    /// The newest stored event that was handed on; none while the log cannot be
+    /// followed.
+    pub(super) position: watch::Sender<Option<i64>>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Hub {
+    /// Starts following; ends at `stop`, and so do its followers.
+    #[must_use]
+    pub fn start(registry: RegistryClient, stop: CancellationToken) -> Arc<Self> {
+        let hub = Arc::new(Self {
+            registry,
+            news: broadcast::Sender::new(BEHIND),
+            heartbeats: broadcast::Sender::new(HEARTBEATS_BEHIND),
+            position: watch::Sender::new(None),
+            stop: stop.clone(),
+        });
+        let following = Arc::clone(&hub);
+        tokio::spawn(async move { stop.run_until_cancelled(following.run()).await });
+        hub
+    }
+
+    async fn run(&self) {
+        let mut cursor = None;
+        loop {
+            match self.follow(&mut cursor).await {
+                Ok(()) => tracing::info!("the registry ended the event stream, resuming"),
+                Err(error) => tracing::warn!(
+                    internal = error.internal_text(),
+                    "cannot follow the registry's events, retrying: {error}"
+                ),
+            }
+            if self.position.send_replace(None).is_some() {
+                // Nobody listening is no error.
+                let _ = self.news.send(Signal::Interrupted);
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Hands on what comes after `cursor`, until the stream ends.
+    async fn follow(&self, cursor: &mut Option<i64>) -> Result<(), Error> {
+        let from = match *cursor {
+            Some(seq) => seq,
+            None => self.last_seq().await?,
+        };
+        *cursor = Some(from);
+        let mut events = watch(&self.registry, from, true).await?;
+        self.position.send_replace(Some(from));
+        while let Some(event) = events
+            .message()
+            .await
+            .map_err(|status| candor_process::grpc::from_status(&status))?
+        {
+            let frame = Arc::new(Frame::of(event));
+            if frame.is_heartbeat() {
+                let _ = self.heartbeats.send(frame);
+                continue;
+            }
+            let seq = frame.seq;
+            let _ = self.news.send(Signal::Event(frame));
+            if let Some(seq) = seq {
+                *cursor = Some(seq);
+                self.position.send_replace(Some(seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the newest event that is committed.
+    pub(super) async fn last_seq(&self) -> Result<i64, Error> {
+        let gateway = RegistryClient::gateway();
+        let answer = self
+            .registry
+            .call(
+                &gateway,
+                pb::GetEventCursorRequest {},
+                |mut c, r| async move { c.get_event_cursor(r).await },
+            )
+            .await?;
+        Ok(answer.last_seq)
+    }
+}
+
+/// The log from `since` on.
+pub(super) async fn watch(
+    registry: &RegistryClient,
+    since: i64,
+    include_transient: bool,
+) -> Result<Streaming<pb::Event>, Error> {
+    let request = pb::WatchEventsRequest {
+        since_seq: Some(since),
+        workspace_id: None,
+        include_transient,
+    };
+    registry
+        .call(&RegistryClient::gateway(), request, |mut c, r| async move {
+            c.watch_events(r).await
+        })
+        .await
+}

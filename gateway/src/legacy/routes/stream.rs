@@ -1,0 +1,98 @@
+//! GET /workspaces/:id/events/stream: one workspace's events as server-sent
+//! events (contract/activity.md, "SSE").
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use bytes::Bytes;
+use candor_kernel::{Error, Reason};
+use candor_proto::registry::v1 as pb;
+use futures::stream::{self, Stream};
+
+use super::socket::since_seq;
+use crate::events::Feed;
+use crate::legacy::App;
+use crate::legacy::answer::Answer;
+use crate::legacy::call::{Call, bad_request};
+
+/// Silence is broken by a comment this often, so that nothing in between takes
+/// the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// GET /workspaces/:id/events/stream; resumes by `Last-Event-ID` or `since_seq`.
+pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
+    let id = call.workspace_id()?.to_string();
+    let since = match call.headers.get(LAST_EVENT_ID) {
+        Some(header) => Some(
+            header
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok())
+                .ok_or_else(|| bad_request("Last-Event-ID must be a number"))?,
+        ),
+        None => since_seq(&call)?,
+    };
+    let request = pb::GetWorkspaceRequest { id: id.clone() };
+    app.registry
+        .call(&call.caller, request, |mut c, r| async move {
+            c.get_workspace(r).await
+        })
+        .await?;
+    let feed = Feed::begin(Arc::clone(&app.hub), since)
+        .await
+        .map_err(|cut| {
+            Error::new(Reason::PeerUnavailable, cut.reason())
+                .with_retry_after(Duration::from_secs(1))
+        })?;
+    Ok(response(lines(feed, id)))
+}
+
+fn response(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(lines));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-cache"),
+        (CONNECTION, "keep-alive"),
+        (X_ACCEL_BUFFERING, "no"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A first comment, then the workspace's events; ends when the feed is cut, and
+/// the client resumes.
+fn lines(feed: Feed, id: String) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    stream::unfold((feed, id, true), |(mut feed, id, first)| async move {
+        if first {
+            return Some((Ok(Bytes::from_static(b": ping\n\n")), (feed, id, false)));
+        }
+        let next = async {
+            loop {
+                match feed.next().await {
+                    Ok(frame) if frame.workspace_id == id => return Some(frame.stream()),
+                    Ok(_) => {}
+                    Err(cut) => {
+                        metrics::counter!("candor_sockets_cut_total", "reason" => cut.label())
+                            .increment(1);
+                        return None;
+                    }
+                }
+            }
+        };
+        let line = match tokio::time::timeout(KEEP_ALIVE, next).await {
+            Ok(line) => line?,
+            Err(_) => Bytes::from_static(b": keep-alive\n\n"),
+        };
+        Some((Ok(line), (feed, id, false)))
+    })
+}
