@@ -201,6 +201,44 @@ impl Client {
         self.connection = Some(connection);
         Ok(answer)
     }
+
+    /// Sends one call on a connection of its own and reads its body until it
+    /// holds `wanted`: for streams, which do not end. Answers the head and what
+    /// was read.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when the body ends, or `within` is over, before.
+    pub async fn read_until(
+        &self,
+        call: Call,
+        wanted: &str,
+        within: Duration,
+    ) -> Result<(Answer, String), ClientError> {
+        let request = call.request(self.addr)?;
+        let mut read = String::new();
+        let reading = async {
+            let mut connection = ready(self.addr, None).await?;
+            let response = connection.send_request(request).await?;
+            let (head, mut body) = response.into_parts();
+            while !read.contains(wanted) {
+                let Some(frame) = body.frame().await else {
+                    return Err(ClientError::Deadline(within));
+                };
+                if let Ok(data) = frame?.into_data() {
+                    read.push_str(&String::from_utf8_lossy(&data));
+                }
+            }
+            Ok(Answer {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: Bytes::new(),
+            })
+        };
+        let answer = tokio::time::timeout(within, reading)
+            .await
+            .map_err(|_| ClientError::Deadline(within))??;
+        Ok((answer, read))
+    }
 }
 
 type Connection = SendRequest<Full<Bytes>>;

@@ -122,6 +122,29 @@ impl Postgres {
         Ok(())
     }
 
+    /// Stops the server's processes where they are: connections stay, nothing
+    /// answers, as behind a network that swallows everything.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    fn signal_all(&self, which: Signal) {
+        let Some(server) = &self.server else { return };
+        signal(server, which);
+        let pid = server.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            if let Ok(pid) = child.parse() {
+                kill(Pid::from_raw(pid), which).ok();
+            }
+        }
+    }
+
     /// Makes an empty database, and answers its URL.
     ///
     /// # Errors
@@ -174,6 +197,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        self.thaw();
         if let Some(mut server) = self.server.take() {
             // SIGQUIT is the immediate shutdown; the data is deleted anyway.
             signal(&server, Signal::SIGQUIT);

@@ -25,6 +25,8 @@ pub(crate) enum Cut {
     Interrupted,
     /// The process ends.
     Stopping,
+    /// Its credential was revoked.
+    Revoked,
 }
 
 impl Cut {
@@ -35,6 +37,7 @@ impl Cut {
             Self::Slow => "slow client: resume with since_seq",
             Self::Interrupted => "event log interrupted: resume with since_seq",
             Self::Stopping => "shutting down: resume with since_seq",
+            Self::Revoked => "the credential is not valid any more",
         }
     }
 
@@ -45,6 +48,7 @@ impl Cut {
             Self::Slow => "slow",
             Self::Interrupted => "interrupted",
             Self::Stopping => "stopping",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -12,6 +12,7 @@ mod errors;
 pub(crate) mod frame;
 pub mod json;
 mod metrics;
+mod proof;
 mod refusals;
 mod routes;
 mod shapes;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use candor_identity::Who;
 use candor_kernel::{Caller, Error, Reason, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 use metrics::gauge;
@@ -16,6 +17,7 @@ use crate::legacy::App;
 use crate::legacy::answer::Answer;
 use crate::legacy::call::{Call, bad_request};
 use crate::legacy::frame::Frame;
+use crate::legacy::proof::{CHECK_EVERY, Proof};
 use crate::registry::RegistryClient;
 
 /// Sockets of one gateway.
@@ -62,6 +64,14 @@ pub(crate) async fn socket(app: Arc<App>, call: Call) -> Answer {
     };
     let follower = Follower {
         workspace: call.caller.workspace().map(|caller| caller.id),
+        proof: Proof::of(
+            &app,
+            &call.caller,
+            &call.presented,
+            call.mode,
+            Who::WebSocket,
+            None,
+        ),
         caller: call.caller,
         app,
         _place: place,
@@ -90,6 +100,7 @@ struct Follower {
     caller: Caller,
     /// Set for a workspace, which sees whom it may talk to.
     workspace: Option<WorkspaceId>,
+    proof: Proof,
     _place: OwnedSemaphorePermit,
 }
 
@@ -107,6 +118,7 @@ impl Follower {
             tracing::debug!(caller = %self.caller.describe(), reason = cut.reason(), "socket cut");
             let close = Message::Close(Some(CloseFrame {
                 code: match cut {
+                    Cut::Revoked => close_code::POLICY,
                     Cut::Slow => close_code::AGAIN,
                     Cut::Interrupted => close_code::RESTART,
                     Cut::Stopping => close_code::AWAY,
@@ -123,6 +135,7 @@ impl Follower {
     async fn follow(&self, socket: &mut WebSocket, mut feed: Feed) -> Option<Cut> {
         let mut pings = tokio::time::interval(PING_EVERY);
         pings.tick().await;
+        let mut checks = tokio::time::interval(CHECK_EVERY);
         let mut heard = Instant::now();
         loop {
             let message = tokio::select! {
@@ -137,6 +150,10 @@ impl Follower {
                         heard = Instant::now();
                         continue;
                     }
+                },
+                _ = checks.tick() => match self.proof.is_good().await {
+                    true => continue,
+                    false => return Some(Cut::Revoked),
                 },
                 _ = pings.tick() => {
                     if heard.elapsed() > SILENT_FOR {

@@ -3,22 +3,24 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
+use candor_identity::Who;
 use candor_kernel::{Error, Reason};
 use candor_proto::registry::v1 as pb;
 use futures::stream::{self, Stream};
 
 use super::socket::since_seq;
-use crate::events::Feed;
+use crate::events::{Cut, Feed};
 use crate::legacy::App;
 use crate::legacy::answer::Answer;
 use crate::legacy::call::{Call, bad_request};
+use crate::legacy::proof::{CHECK_EVERY, Proof};
 
 /// Silence is broken by a comment this often, so that nothing in between takes
 /// the connection for dead.
@@ -52,7 +54,22 @@ pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
             Error::new(Reason::PeerUnavailable, cut.reason())
                 .with_retry_after(Duration::from_secs(1))
         })?;
-    Ok(response(lines(feed, id)))
+    let subject = Some(call.workspace_id()?);
+    let proof = Proof::of(
+        &app,
+        &call.caller,
+        &call.presented,
+        call.mode,
+        Who::WorkspaceOrOperator,
+        subject,
+    );
+    Ok(response(lines(Reader {
+        feed,
+        proof,
+        id,
+        begun: false,
+        last_word: Instant::now(),
+    })))
 }
 
 fn response(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
@@ -69,30 +86,48 @@ fn response(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'stati
     response
 }
 
+/// One client of a stream.
+struct Reader {
+    feed: Feed,
+    proof: Proof,
+    id: String,
+    begun: bool,
+    last_word: Instant,
+}
+
 /// A first comment, then the workspace's events; ends when the feed is cut, and
 /// the client resumes.
-fn lines(feed: Feed, id: String) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    stream::unfold((feed, id, true), |(mut feed, id, first)| async move {
-        if first {
-            return Some((Ok(Bytes::from_static(b": ping\n\n")), (feed, id, false)));
-        }
-        let next = async {
-            loop {
-                match feed.next().await {
-                    Ok(frame) if frame.workspace_id == id => return Some(frame.stream()),
-                    Ok(_) => {}
-                    Err(cut) => {
-                        metrics::counter!("candor_sockets_cut_total", "reason" => cut.label())
-                            .increment(1);
-                        return None;
-                    }
-                }
+fn lines(reader: Reader) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    stream::unfold(reader, |mut reader| async move {
+        let line = match reader.line().await {
+            Ok(line) => line,
+            Err(cut) => {
+                metrics::counter!("candor_sockets_cut_total", "reason" => cut.label()).increment(1);
+                return None;
             }
         };
-        let line = match tokio::time::timeout(KEEP_ALIVE, next).await {
-            Ok(line) => line?,
-            Err(_) => Bytes::from_static(b": keep-alive\n\n"),
-        };
-        Some((Ok(line), (feed, id, false)))
+        reader.last_word = Instant::now();
+        Some((Ok(line), reader))
     })
+}
+
+impl Reader {
+    async fn line(&mut self) -> Result<Bytes, Cut> {
+        if !self.begun {
+            self.begun = true;
+            return Ok(Bytes::from_static(b": ping\n\n"));
+        }
+        loop {
+            match tokio::time::timeout(CHECK_EVERY, self.feed.next()).await {
+                Ok(Ok(frame)) if frame.workspace_id == self.id => return Ok(frame.stream()),
+                Ok(Ok(_)) => {}
+                Ok(Err(cut)) => return Err(cut),
+                Err(_) if !self.proof.is_good().await => return Err(Cut::Revoked),
+                Err(_) => {}
+            }
+            if self.last_word.elapsed() >= KEEP_ALIVE {
+                return Ok(Bytes::from_static(b": keep-alive\n\n"));
+            }
+        }
+    }
 }
