@@ -133,7 +133,9 @@ pub struct StoredRow {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// Looks a credential up by hash, revoked ones included.
+/// Looks a credential up by hash, revoked ones included, and notes that it was
+/// used: to the minute, which is what lists are read for, and a write a look-up
+/// would be too many (flaw 94).
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
@@ -143,7 +145,11 @@ pub async fn by_hash(
 ) -> Result<Option<StoredRow>, Error> {
     sqlx::query_as!(
         StoredRow,
-        r#"SELECT t.workspace_id, t.kind, t.state, t.epoch, v.fence_epoch, v.auth_version,
+        r#"WITH used AS (
+               UPDATE public.workspace_auth_tokens SET last_used_at = now()
+               WHERE token_hash = $1 AND revoked_at IS NULL
+                 AND coalesce(last_used_at < now() - interval '1 minute', true))
+           SELECT t.workspace_id, t.kind, t.state, t.epoch, v.fence_epoch, v.auth_version,
                   (w.status = 'removed') IS TRUE AS "removed!", t.revoked_at
            FROM public.workspace_auth_tokens t
            JOIN public.workspaces w ON w.id = t.workspace_id
