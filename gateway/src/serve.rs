@@ -1,16 +1,17 @@
 //! One HTTP listener: connections with limits, and a graceful end.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::edge::Edged;
 
@@ -33,38 +34,48 @@ pub async fn serve(
     router: Edged,
     stop: CancellationToken,
 ) -> Result<(), io::Error> {
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    // Counts from the accept: who says nothing leaves its place.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
+    let mut http = http1::Builder::new();
+    // Counts from the accept on: who says nothing leaves its place.
+    http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
     let service = TowerToHyperService::new(router);
-    loop {
-        let Some((stream, place)) = next(&listener, &places, &stop).await else {
-            break;
-        };
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection.into_owned());
-        tokio::spawn(async move {
-            // A client that goes away, or speaks something else, is no event.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
-            }
-            drop(place);
-        });
+    let connections = TaskTracker::new();
+    while let Some((stream, place)) = next(&listener, &places, &stop).await {
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service.clone())
+            .with_upgrades();
+        connections.spawn(drive(connection, place, stop.clone()));
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown())
+    connections.close();
+    if tokio::time::timeout(GRACE, connections.wait())
         .await
         .is_err()
     {
         tracing::warn!(grace = ?GRACE, "ended HTTP requests that were still open");
     }
     Ok(())
+}
+
+type Connection = http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Edged>>;
+
+/// Serves a connection to its end; after the order to stop, the request that is
+/// in progress is its last.
+async fn drive(connection: Connection, place: Place, stop: CancellationToken) {
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // A client that goes away, or speaks something else, is no event.
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+    drop(place);
 }
 
 type Place = tokio::sync::OwnedSemaphorePermit;

@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use crate::class::{AddressClass, classify};
 
-/// Longest wait for a name server.
-const LOOKUP_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest wait for a name server: half of what a whole register has.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// Lookups at a time; a register that finds no free one does not wait for it.
 static LOOKUPS: Semaphore = Semaphore::const_new(32);
 

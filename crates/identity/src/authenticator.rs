@@ -150,7 +150,7 @@ impl Authenticator {
                 None => Err(Refusal::Invalid),
             },
             // A purged workspace's credentials are gone with it.
-            Proof::Nothing if self.is_removed(workspace).await? => Ok(BeatStanding::Removed),
+            Proof::Nothing if self.is_purged(workspace).await? => Ok(BeatStanding::Removed),
             Proof::None if mode.is_open() => {
                 Ok(match self.standing(workspace, freshness).await? {
                     None => BeatStanding::Unknown,
@@ -199,9 +199,9 @@ impl Authenticator {
             .map_err(Refusal::Store)
     }
 
-    async fn is_removed(&self, id: WorkspaceId) -> Result<bool, Refusal> {
+    async fn is_purged(&self, id: WorkspaceId) -> Result<bool, Refusal> {
         let standing = self.standing(id, Freshness::Recent).await?;
-        Ok(standing.is_some_and(|standing| standing.removed))
+        Ok(standing.is_some_and(|standing| standing.purged))
     }
 
     /// Register and update-card: the workspace itself, nobody else.

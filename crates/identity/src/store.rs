@@ -43,6 +43,8 @@ pub enum StoredCredential {
 pub struct WorkspaceStanding {
     /// It was removed, or purged.
     pub removed: bool,
+    /// It was purged: nothing can prove to have been it.
+    pub purged: bool,
     /// At least one of its tokens authenticates.
     pub has_live_tokens: bool,
     /// The credentials' version this was read at.

@@ -95,6 +95,11 @@ async fn a_beat_for_a_removed_workspace_is_told_so_and_not_counted_as_refused() 
         assert_eq!(got, Ok(BeatStanding::Removed), "{id}");
     }
     assert_eq!(world.rejected.take(), []);
+    // Its tokens can still prove something: junk does not.
+    for mode in MODES {
+        let got = world.beat(mode, &bearer(JUNK), REMOVED).await;
+        assert_eq!(got, Err(Reason::InvalidCredential), "{mode:?}");
+    }
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ impl CredentialStore for RemoteCredentials {
             .filter(|standing| standing.exists)
             .map(|standing| WorkspaceStanding {
                 removed: standing.removed,
+                purged: standing.purged,
                 has_live_tokens: standing.has_live_tokens,
                 auth_version: AuthVersion(standing.auth_version),
                 fence_epoch: Epoch(standing.fence_epoch),

@@ -47,6 +47,7 @@ impl CredentialStore for StoredCredentials {
         let row = tokens::standing(&mut connection, id).await?;
         Ok(row.map(|row| WorkspaceStanding {
             removed: row.removed,
+            purged: row.purged,
             has_live_tokens: row.has_live_tokens,
             auth_version: AuthVersion(row.auth_version),
             fence_epoch: Epoch(row.fence_epoch),

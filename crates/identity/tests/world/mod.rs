@@ -172,6 +172,7 @@ pub fn ended(workspace: WorkspaceId, workspace_removed: bool, ago: TimeDelta) ->
 pub fn standing(removed: bool, has_live_tokens: bool) -> WorkspaceStanding {
     WorkspaceStanding {
         removed,
+        purged: false,
         has_live_tokens,
         auth_version: VERSION,
         fence_epoch: FENCE,
@@ -229,7 +230,13 @@ fn fill(store: &FakeStore) {
     store.put_workspace(OTHER, standing(false, true));
     store.put_workspace(BARE, standing(false, false));
     store.put_workspace(REMOVED, standing(true, false));
-    store.put_workspace(PURGED, standing(true, false));
+    store.put_workspace(
+        PURGED,
+        WorkspaceStanding {
+            purged: true,
+            ..standing(true, false)
+        },
+    );
     let instance = |state, epoch| instance_of(LIVE, state, epoch);
     store.put_token(MANUAL, token_of(LIVE));
     store.put_token(MANUAL_OF_OTHER, token_of(OTHER));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candor_kernel::decision::{Creation, CreationKind, Profile};
+use candor_kernel::decision::{Creation, CreationKind, Decision, Profile};
 use candor_kernel::{Error, Occurrence, Reason, Status, WorkspaceId, WorkspaceState, decide};
 use candor_proto::registry::v1 as pb;
 
@@ -40,22 +40,7 @@ pub(super) async fn create(
     checks::operator(&call)?;
     let plan = plan(&request)?;
     let id = WorkspaceId::from_uuid(uuid::Uuid::now_v7());
-    let kind = match (plan.external, plan.awaiting) {
-        (true, true) => CreationKind::ExternalAwaiting,
-        (true, false) => CreationKind::ExternalWithUrl,
-        (false, _) => CreationKind::ContainerWithoutBackend { error: NO_BACKEND },
-    };
-    let profile = Profile {
-        name: &request.name,
-        tier: plan.tier,
-        runtime: plan.runtime,
-    };
-    let occurrence = Occurrence::Created(Creation { profile, kind });
-    let decision = decide(
-        &WorkspaceState::unborn(plan.external),
-        &occurrence,
-        chrono::Utc::now(),
-    );
+    let decision = first_decision(&request, &plan);
     let status = decision
         .next
         .as_ref()
@@ -63,17 +48,7 @@ pub(super) async fn create(
 
     let mut tx = app.store.begin().await?;
     if let Some(parent) = plan.parent_id {
-        // The parent cannot be removed between the look and the commit.
-        update::lock_hierarchy(&mut tx).await?;
-        let living = state::load(&mut tx, parent)
-            .await?
-            .is_some_and(|parent| parent.state.status != Status::Removed);
-        if !living {
-            return Err(Error::new(
-                Reason::ParentNotFound,
-                "parent_id: no such workspace",
-            ));
-        }
+        hold_parent(&mut tx, parent).await?;
     }
     create::insert(&mut tx, &new_row(id, &request, &plan, status)).await?;
     belongings(&app, &mut tx, id, &request).await?;
@@ -117,6 +92,36 @@ pub(super) async fn create(
         workspace_access: plan.access.to_owned(),
         auth_token,
     })
+}
+
+/// What the status table says about a new workspace.
+fn first_decision(request: &pb::CreateWorkspaceRequest, plan: &Plan<'_>) -> Decision {
+    let kind = match (plan.external, plan.awaiting) {
+        (true, true) => CreationKind::ExternalAwaiting,
+        (true, false) => CreationKind::ExternalWithUrl,
+        (false, _) => CreationKind::ContainerWithoutBackend { error: NO_BACKEND },
+    };
+    let profile = Profile {
+        name: &request.name,
+        tier: plan.tier,
+        runtime: plan.runtime,
+    };
+    let occurrence = Occurrence::Created(Creation { profile, kind });
+    let unborn = WorkspaceState::unborn(plan.external);
+    decide(&unborn, &occurrence, chrono::Utc::now())
+}
+
+/// The parent lives, and cannot be removed before the commit.
+async fn hold_parent(tx: &mut Tx, parent: WorkspaceId) -> Result<(), Error> {
+    update::lock_hierarchy(tx).await?;
+    let found = state::load(tx, parent).await?;
+    if found.is_some_and(|parent| parent.state.status != Status::Removed) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::ParentNotFound,
+        "parent_id: no such workspace",
+    ))
 }
 
 /// Checks everything before anything is written.

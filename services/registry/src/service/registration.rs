@@ -6,7 +6,7 @@ use candor_egress::{UrlVerdict, check_registered_url};
 use candor_identity::Who;
 use candor_kernel::token::TokenText;
 use candor_kernel::{
-    AuthMethod, Error, Occurrence, Outcome, Reason, Status, WorkspaceCaller, WorkspaceId,
+    AuthMethod, Epoch, Error, Occurrence, Outcome, Reason, Status, WorkspaceCaller, WorkspaceId,
     WorkspaceState, decide,
 };
 use candor_proto::registry::v1 as pb;
@@ -50,22 +50,12 @@ async fn try_register(
     let id = wire::workspace_id("id", &request.id)?;
     let caller = call.agent(Who::Register, id).await?;
     checks::json("agent_card", &request.agent_card)?;
-    let given = request.url.as_deref().unwrap_or_default();
-    checks::text("url", given)?;
-    let (url, unreachable) = match check_registered_url(given).await {
-        Ok(UrlVerdict::NoInbound) => ("", None),
-        Ok(UrlVerdict::Reachable) => (given, None),
-        Ok(UrlVerdict::Unreachable { reason }) => (given, Some(reason)),
-        Err(refused) => {
-            return Err(Error::new(Reason::InvalidUrl, format!("url: {refused}")));
-        }
-    };
-    let delivery_mode = delivery_mode(request.delivery_mode.as_deref(), url)?;
+    let address = address(&request).await?;
     let endpoint = Endpoint {
-        url,
+        url: address.url,
         agent_card: &request.agent_card,
-        delivery_mode,
-        unreachable_reason: unreachable.as_deref(),
+        delivery_mode: delivery_mode(request.delivery_mode.as_deref(), address.url)?,
+        unreachable_reason: address.unreachable.as_deref(),
     };
     let mut tx = app.store.begin().await?;
     let before = lock_or_create(&mut tx, id, &caller).await?;
@@ -77,20 +67,13 @@ async fn try_register(
     }
     let occurrence = Occurrence::Registered {
         caller: &caller,
-        url,
+        url: address.url,
         agent_card: &request.agent_card,
     };
     let decision = decide(&before.state, &occurrence, chrono::Utc::now());
     match &decision.outcome {
         Outcome::Applied => {}
-        Outcome::Stale => {
-            return Ok(pb::RegisterResponse {
-                status: "registered".to_owned(),
-                auth_token: None,
-                superseded: true,
-                epoch: before.state.epoch.0,
-            });
-        }
+        Outcome::Stale => return Ok(registered(before.state.epoch, true, None)),
         Outcome::Removed => return Err(removed()),
         Outcome::Refused(error) => return Err(error.clone()),
     }
@@ -118,12 +101,36 @@ async fn try_register(
         .next
         .as_ref()
         .map_or(before.state.epoch, |next| next.epoch);
-    Ok(pb::RegisterResponse {
+    Ok(registered(epoch, false, auth_token))
+}
+
+fn registered(epoch: Epoch, superseded: bool, auth_token: Option<String>) -> pb::RegisterResponse {
+    pb::RegisterResponse {
         status: "registered".to_owned(),
         auth_token,
-        superseded: false,
+        superseded,
         epoch: epoch.0,
-    })
+    }
+}
+
+/// Where an agent says that it is.
+struct Address<'a> {
+    /// Empty if it has no inbound address.
+    url: &'a str,
+    /// Why it cannot be dialled, if it cannot.
+    unreachable: Option<String>,
+}
+
+async fn address(request: &pb::RegisterRequest) -> Result<Address<'_>, Error> {
+    let given = request.url.as_deref().unwrap_or_default();
+    checks::text("url", given)?;
+    let (url, unreachable) = match check_registered_url(given).await {
+        Ok(UrlVerdict::NoInbound) => ("", None),
+        Ok(UrlVerdict::Reachable) => (given, None),
+        Ok(UrlVerdict::Unreachable { reason }) => (given, Some(reason)),
+        Err(refused) => return Err(Error::new(Reason::InvalidUrl, format!("url: {refused}"))),
+    };
+    Ok(Address { url, unreachable })
 }
 
 fn delivery_mode(given: Option<&str>, url: &str) -> Result<&'static str, Error> {

@@ -165,6 +165,7 @@ pub(super) async fn verify(
                 standing.map_or_else(pb::WorkspaceAuth::default, |row| pb::WorkspaceAuth {
                     exists: true,
                     removed: row.removed,
+                    purged: row.purged,
                     has_live_tokens: row.has_live_tokens,
                     auth_version: row.auth_version,
                     fence_epoch: row.fence_epoch,

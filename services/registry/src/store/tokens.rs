@@ -186,6 +186,7 @@ pub async fn org_by_hash(
 #[allow(missing_docs)]
 pub struct StandingRow {
     pub removed: bool,
+    pub purged: bool,
     pub has_live_tokens: bool,
     pub auth_version: i64,
     pub fence_epoch: i64,
@@ -202,7 +203,7 @@ pub async fn standing(
 ) -> Result<Option<StandingRow>, Error> {
     sqlx::query_as!(
         StandingRow,
-        r#"SELECT (w.status = 'removed') IS TRUE AS "removed!",
+        r#"SELECT (w.status = 'removed') IS TRUE AS "removed!", false AS "purged!",
                   EXISTS (SELECT 1 FROM public.workspace_auth_tokens t
                           WHERE t.workspace_id = w.id AND t.revoked_at IS NULL
                             AND t.state <> 'retired') AS "has_live_tokens!",
@@ -210,7 +211,7 @@ pub async fn standing(
            FROM public.workspaces w JOIN registry.workspace_vitals v ON v.id = w.id
            WHERE w.id = $1
            UNION ALL
-           SELECT true, false, 0, 0 FROM registry.tombstones WHERE id = $1
+           SELECT true, true, false, 0, 0 FROM registry.tombstones WHERE id = $1
            LIMIT 1"#,
         workspace.as_uuid()
     )
