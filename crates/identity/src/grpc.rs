@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
-use candor_kernel::{Caller, Error, Reason};
+use candor_kernel::{Caller, Error, Reason, WorkspaceId};
 use candor_process::grpc::to_status;
 use chrono::Utc;
 use futures::future::BoxFuture;
@@ -21,10 +21,11 @@ use tonic::server::NamedService;
 use tower::{Layer, Service};
 
 use crate::assertion::{METADATA, Signer, Verifier};
-use crate::authenticator::Authenticator;
+use crate::authenticator::{Authenticator, BeatStanding};
 use crate::listener::ListenerMode;
 use crate::policy;
 use crate::presented::Presented;
+use crate::refusal::Refusal;
 
 /// Senders of `-bin` metadata pad or do not (gRPC over HTTP/2, "Custom-Metadata").
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, {
@@ -41,6 +42,19 @@ pub struct Inbound {
     pub mode: ListenerMode,
     /// What was presented.
     pub presented: Presented,
+}
+
+impl Inbound {
+    /// How what was presented stands to a beat of `workspace`.
+    ///
+    /// # Errors
+    /// As [`Authenticator::beat`].
+    pub async fn standing(&self, workspace: WorkspaceId) -> Result<BeatStanding, Refusal> {
+        let authenticator = &self.authenticator;
+        authenticator
+            .beat(self.mode, &self.presented, workspace)
+            .await
+    }
 }
 
 /// Puts the identity layer around a gRPC service.

@@ -26,30 +26,57 @@ pub(super) async fn unary(
     call: Call,
     request: pb::HeartbeatRequest,
 ) -> Result<pb::HeartbeatResponse, Error> {
-    beat(&app, &call, request, call.traceparent).await
+    let admitted = admit(&call, request, call.traceparent).await?;
+    settle(&app, &call, admitted).await
 }
 
-async fn beat(
-    app: &App,
+/// A beat whose sender is known.
+struct Admitted {
+    standing: BeatStanding,
+    request: pb::HeartbeatRequest,
+    traceparent: Option<TraceParent>,
+    /// Whose proof is looked at again when it turns out to be out of date.
+    proven: Option<WorkspaceId>,
+}
+
+async fn admit(
     call: &Call,
     request: pb::HeartbeatRequest,
     traceparent: Option<TraceParent>,
-) -> Result<pb::HeartbeatResponse, Error> {
+) -> Result<Admitted, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    let Some(inbound) = &call.inbound else {
-        let caller = checks::only_self(&call.caller, id)?.clone();
-        return app.beats.beat(caller, request, traceparent).await;
+    let standing = match &call.inbound {
+        Some(inbound) => inbound.standing(id).await?,
+        None => BeatStanding::Caller(checks::only_self(&call.caller, id)?.clone()),
     };
-    let standing = || {
-        let authenticator = &inbound.authenticator;
-        authenticator.beat(inbound.mode, &inbound.presented, id)
+    Ok(Admitted {
+        standing,
+        request,
+        traceparent,
+        proven: call.inbound.is_some().then_some(id),
+    })
+}
+
+/// Stores an admitted beat. It is in the batcher's queue after the first poll.
+async fn settle(
+    app: &App,
+    call: &Call,
+    admitted: Admitted,
+) -> Result<pb::HeartbeatResponse, Error> {
+    let Admitted {
+        standing,
+        request,
+        traceparent,
+        proven,
+    } = admitted;
+    let (Some(inbound), Some(id)) = (&call.inbound, proven) else {
+        return attempt(app, standing, request, traceparent).await;
     };
-    let first = attempt(app, standing().await?, request.clone(), traceparent).await;
-    match first {
+    match attempt(app, standing, request.clone(), traceparent).await {
         // The proof was out of date: what was presented is looked at again, once.
         Err(error) if error.reason() == Reason::CredentialChanged => {
             inbound.authenticator.forget(&inbound.presented, id);
-            attempt(app, standing().await?, request, traceparent).await
+            attempt(app, inbound.standing(id).await?, request, traceparent).await
         }
         settled => settled,
     }
@@ -68,7 +95,9 @@ async fn attempt(
     }
 }
 
-/// Many beats: each is answered by its `id` when it is durable, in any order.
+/// Many beats: taken in the order they are sent, since a later one may undo what
+/// an earlier one says; each is answered by its `id` when it is durable, in any
+/// order.
 pub(super) fn stream(
     app: Arc<App>,
     request: Request<Streaming<pb::HeartbeatStreamRequest>>,
@@ -95,7 +124,9 @@ async fn pump(
             () = app.stop.cancelled(), if open => open = false,
             message = beats.message(), if open && waiting.len() < MOST_IN_FLIGHT => match message {
                 Ok(Some(message)) => {
-                    waiting.push(answer(Arc::clone(&app), Arc::clone(&call), message));
+                    let id = message.id;
+                    let admitted = admit_one(&app, &call, message).await;
+                    waiting.push(answer(Arc::clone(&app), Arc::clone(&call), id, admitted));
                 }
                 Ok(None) | Err(_) => open = false,
             },
@@ -111,10 +142,14 @@ async fn pump(
 async fn answer(
     app: Arc<App>,
     call: Arc<Call>,
-    message: pb::HeartbeatStreamRequest,
+    id: u64,
+    admitted: Result<Admitted, Error>,
 ) -> pb::HeartbeatStreamResponse {
-    let id = message.id;
-    let result = match one(&app, &call, message).await {
+    let settled = match admitted {
+        Ok(admitted) => settle(&app, &call, admitted).await,
+        Err(error) => Err(error),
+    };
+    let result = match settled {
         Ok(response) => pb::heartbeat_stream_response::Result::Ok(response),
         Err(error) => pb::heartbeat_stream_response::Result::Error(beat_error(&error)),
     };
@@ -124,21 +159,26 @@ async fn answer(
     }
 }
 
-async fn one(
+async fn admit_one(
     app: &App,
     call: &Call,
     message: pb::HeartbeatStreamRequest,
-) -> Result<pb::HeartbeatResponse, Error> {
-    let beat = message
+) -> Result<Admitted, Error> {
+    let request = message
         .beat
         .ok_or_else(|| Error::field("beat", "beat is required"))?;
-    let id = wire::workspace_id("workspace_id", &beat.workspace_id)?;
     let traceparent = message.traceparent.parse().ok();
     if message.identity.is_empty() {
-        return self::beat(app, call, beat, traceparent).await;
+        return admit(call, request, traceparent).await;
     }
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
     let caller = asserted(app.verifier.as_deref(), &message.identity, id)?;
-    app.beats.beat(caller, beat, traceparent).await
+    Ok(Admitted {
+        standing: BeatStanding::Caller(caller),
+        request,
+        traceparent,
+        proven: None,
+    })
 }
 
 /// The workspace that a signed assertion names.
