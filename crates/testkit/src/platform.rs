@@ -23,7 +23,7 @@ const READY: Duration = Duration::from_secs(60);
 /// How long a gRPC call, or the start of a stream, may take.
 const CALL: Duration = Duration::from_secs(30);
 /// The key that separate processes of one test share.
-const IDENTITY_KEY: &str = "0123456789abcdef0123456789abcdef";
+pub const IDENTITY_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The folder of the built binaries.
 #[derive(Debug, Clone)]
