@@ -9,6 +9,7 @@ use candor_testkit::http::{Call, Client};
 use candor_testkit::platform::{Binaries, DataDir, Platform};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, client::IntoClientRequest};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -191,14 +192,7 @@ async fn a_workspace_sees_its_neighbourhood_until_its_token_is_revoked() {
     let first = next(&mut socket).await.unwrap();
     assert_eq!(first["workspace_id"], me.id.as_str(), "{first}");
 
-    let tokens = Call::get(format!("/workspaces/{}/tokens", me.id));
-    let tokens = client.send(tokens).await.unwrap().json();
-    let token = tokens["tokens"][0]["id"].as_str().unwrap();
-    let revoke = Call::new(
-        http::Method::DELETE,
-        format!("/workspaces/{}/tokens/{token}", me.id),
-    );
-    assert_eq!(client.send(revoke).await.unwrap().status, 200);
+    revoke(&mut client, &me).await;
     assert_eq!(
         next(&mut socket).await,
         None,
@@ -235,4 +229,48 @@ async fn a_stream_has_one_workspace_and_resumes_by_its_last_event_id() {
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
     let unknown = Call::get("/workspaces/00000000-0000-4000-8000-000000000000/events/stream");
     assert_eq!(client.send(unknown).await.unwrap().status, 404);
+}
+
+/// Revokes the only token of an agent.
+async fn revoke(client: &mut Client, agent: &FakeAgent) {
+    let path = format!("/workspaces/{}/tokens", agent.id);
+    let tokens = client.send(Call::get(path.clone())).await.unwrap().json();
+    let token = tokens["tokens"][0]["id"].as_str().unwrap();
+    let revoke = Call::new(http::Method::DELETE, format!("{path}/{token}"));
+    assert_eq!(client.send(revoke).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token_however_busy_the_others_are() {
+    let data = DataDir::new().unwrap();
+    let candor = up(&data).await;
+    let mut client = Client::new(candor.http());
+    let me = FakeAgent::enrolled(&mut client, "me").await.unwrap();
+    let mut other = FakeAgent::enrolled(&mut client, "busy").await.unwrap();
+    let mut stream = TcpStream::connect(candor.http()).await.unwrap();
+    let request = format!(
+        "GET /workspaces/{}/events/stream HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        me.id,
+        candor.http(),
+        me.token
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(": ping") {
+        assert!(stream.read_buf(&mut read).await.unwrap() > 0, "{read:?}");
+    }
+    revoke(&mut client, &me).await;
+    let ends = async { tokio::time::timeout(SOON, stream.read_to_end(&mut read)).await };
+    let noise = async {
+        for task in 0_u64.. {
+            other.mood = Mood::Partial {
+                current_task: task.to_string(),
+            };
+            other.beat(&mut client).await.unwrap();
+        }
+    };
+    tokio::select! {
+        ended = ends => assert!(ended.is_ok(), "still open"),
+        () = noise => {}
+    }
 }

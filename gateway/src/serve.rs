@@ -1,7 +1,7 @@
 //! One HTTP listener: connections with limits, and a graceful end.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,8 @@ use crate::edge::Edged;
 const MOST_CONNECTIONS: usize = 16_384;
 /// Longest wait for the head of a request, idle time between two included.
 const HEAD_DEADLINE: Duration = Duration::from_secs(120);
+/// Longest wait for a client to take a part of an answer.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause after the system had no file or memory for a connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Longest wait, after the order to stop, for requests in progress.
@@ -43,7 +46,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     while let Some((stream, place)) = next(&listener, &places, &stop).await {
         let connection = http
-            .serve_connection(TokioIo::new(stream), service.clone())
+            .serve_connection(TokioIo::new(bounded(stream)), service.clone())
             .with_upgrades();
         connections.spawn(drive(connection, place, stop.clone()));
     }
@@ -58,7 +61,15 @@ pub async fn serve(
     Ok(())
 }
 
-type Connection = http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Edged>>;
+type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
+type Connection = http1::UpgradeableConnection<TokioIo<Stream>, TowerToHyperService<Edged>>;
+
+/// Who does not read what it asked for leaves its place.
+fn bounded(stream: TcpStream) -> Stream {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_DEADLINE));
+    Box::pin(stream)
+}
 
 /// Serves a connection to its end; after the order to stop, the request that is
 /// in progress is its last.

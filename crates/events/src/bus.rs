@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
 use crate::Envelope;
 
 /// Transient events a watcher may be behind before it misses some.
 const BACKLOG: usize = 1024;
+/// Heartbeats a watcher may be behind. They have a ring of their own: however
+/// many there are, they push nothing else out.
+const HEARTBEATS: usize = 1024;
 
 /// What a watcher is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +20,8 @@ pub enum Notice {
     Stored(i64),
     /// An event that is not stored.
     Transient(Arc<Envelope>),
-    /// So many events that are not stored were missed.
+    /// So many events that are not stored were missed, heartbeats not counted:
+    /// the next one says the same.
     Lagged(u64),
 }
 
@@ -25,6 +30,7 @@ pub enum Notice {
 pub struct Bus {
     stored: watch::Sender<i64>,
     transient: broadcast::Sender<Arc<Envelope>>,
+    heartbeats: broadcast::Sender<Arc<Envelope>>,
 }
 
 impl Default for Bus {
@@ -40,6 +46,7 @@ impl Bus {
         Self {
             stored: watch::Sender::new(0),
             transient: broadcast::Sender::new(BACKLOG),
+            heartbeats: broadcast::Sender::new(HEARTBEATS),
         }
     }
     /// Announces that stored events up to `seq` can be read; it never goes back.
@@ -54,8 +61,13 @@ impl Bus {
     }
     /// Offers an event to whoever watches now; returns how many were offered it.
     pub fn publish_transient(&self, envelope: Envelope) -> usize {
+        let ring = if envelope.is_heartbeat() {
+            &self.heartbeats
+        } else {
+            &self.transient
+        };
         // An error means that nobody watches.
-        self.transient.send(Arc::new(envelope)).unwrap_or(0)
+        ring.send(Arc::new(envelope)).unwrap_or(0)
     }
     /// True if anybody watches now.
     #[must_use]
@@ -68,6 +80,7 @@ impl Bus {
         Subscription {
             stored: self.stored.subscribe(),
             transient: self.transient.subscribe(),
+            heartbeats: self.heartbeats.subscribe(),
         }
     }
 }
@@ -77,21 +90,31 @@ impl Bus {
 pub struct Subscription {
     stored: watch::Receiver<i64>,
     transient: broadcast::Receiver<Arc<Envelope>>,
+    heartbeats: broadcast::Receiver<Arc<Envelope>>,
 }
 
 impl Subscription {
     /// Waits for the next notice; none when the bus is gone.
     pub async fn next(&mut self) -> Option<Notice> {
-        tokio::select! {
-            changed = self.stored.changed() => {
-                changed.ok()?;
-                Some(Notice::Stored(*self.stored.borrow_and_update()))
+        loop {
+            // In this order: the events of one beat keep theirs.
+            tokio::select! {
+                biased;
+                changed = self.stored.changed() => {
+                    changed.ok()?;
+                    return Some(Notice::Stored(*self.stored.borrow_and_update()));
+                }
+                received = self.transient.recv() => return match received {
+                    Ok(envelope) => Some(Notice::Transient(envelope)),
+                    Err(RecvError::Lagged(missed)) => Some(Notice::Lagged(missed)),
+                    Err(RecvError::Closed) => None,
+                },
+                received = self.heartbeats.recv() => match received {
+                    Ok(envelope) => return Some(Notice::Transient(envelope)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                },
             }
-            received = self.transient.recv() => match received {
-                Ok(envelope) => Some(Notice::Transient(envelope)),
-                Err(broadcast::error::RecvError::Lagged(missed)) => Some(Notice::Lagged(missed)),
-                Err(broadcast::error::RecvError::Closed) => None,
-            },
         }
     }
 }
@@ -133,6 +156,28 @@ mod tests {
             panic!("no event")
         };
         assert_eq!(next.workspace_id, "10");
+    }
+
+    #[tokio::test]
+    async fn heartbeats_push_nothing_else_out() {
+        let bus = Bus::new();
+        let mut watcher = bus.subscribe();
+        bus.publish_transient(envelope(0));
+        for n in 0..HEARTBEATS + 10 {
+            bus.publish_transient(Envelope {
+                event: Envelope::HEARTBEAT.to_owned(),
+                ..envelope(n)
+            });
+        }
+        let (mut tasks, mut heartbeats) = (0, 0);
+        while tasks + heartbeats < HEARTBEATS + 1 {
+            match watcher.next().await {
+                Some(Notice::Transient(next)) if next.is_heartbeat() => heartbeats += 1,
+                Some(Notice::Transient(_)) => tasks += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(tasks, 1);
     }
 
     #[tokio::test]

@@ -16,3 +16,15 @@ pub struct Envelope {
     /// Its number, if it is stored.
     pub seq: Option<i64>,
 }
+
+impl Envelope {
+    /// Says that a workspace beat; the one event that may be dropped, since the
+    /// next one says the same (design: section 12).
+    pub const HEARTBEAT: &'static str = "WORKSPACE_HEARTBEAT";
+
+    /// True for the event that may be dropped.
+    #[must_use]
+    pub fn is_heartbeat(&self) -> bool {
+        self.event == Self::HEARTBEAT
+    }
+}

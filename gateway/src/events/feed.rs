@@ -1,13 +1,12 @@
 //! One follower's view of the log: each stored event once, in order, from where
 //! it wants to begin.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_proto::registry::v1 as pb;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tonic::Streaming;
 
 use super::Hub;
 use super::hub::{Signal, watch};
@@ -15,6 +14,12 @@ use crate::legacy::frame::Frame;
 
 /// Longest wait for the hub to follow the log.
 const CONNECTED: Duration = Duration::from_secs(5);
+/// Longest wait for a page of what was missed.
+const PAGE_WITHIN: Duration = Duration::from_secs(5);
+/// Events of a page, at most.
+const PAGE: usize = 256;
+/// Bytes of payload after which a page ends.
+const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Why a follower is cut; each means: come again, and resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +63,12 @@ pub(crate) struct Feed {
     hub: Arc<Hub>,
     news: broadcast::Receiver<Signal>,
     heartbeats: broadcast::Receiver<Arc<Frame>>,
-    /// What it missed, until it has caught up with the hub.
-    backlog: Option<(Streaming<pb::Event>, i64)>,
+    /// A page of what it missed. It is read from the registry at once, whatever
+    /// the follower's pace: a stream that is left unread would use up the window
+    /// of the connection that everybody shares.
+    backlog: VecDeque<Arc<Frame>>,
+    /// Where the hub was when it began; up to there it reads pages.
+    target: i64,
     /// The last stored event it got.
     last: i64,
 }
@@ -84,19 +93,12 @@ impl Feed {
             // What was committed before is not what comes.
             None => hub.last_seq().await.map_err(|_| Cut::Interrupted)?,
         };
-        let backlog = if last < position {
-            let events = watch(&hub.registry, last, false)
-                .await
-                .map_err(|_| Cut::Interrupted)?;
-            Some((events, position))
-        } else {
-            None
-        };
         Ok(Self {
             hub,
             news,
             heartbeats,
-            backlog,
+            backlog: VecDeque::new(),
+            target: position,
             last,
         })
     }
@@ -106,20 +108,16 @@ impl Feed {
     /// # Errors
     /// [`Cut`]: the follower must be told, and ended.
     pub async fn next(&mut self) -> Result<Arc<Frame>, Cut> {
-        if let Some((events, target)) = &mut self.backlog
-            && self.last < *target
-        {
-            let message = tokio::select! {
-                message = events.message() => message,
-                () = self.hub.stop.cancelled() => return Err(Cut::Stopping),
-            };
-            let Ok(Some(event)) = message else {
-                return Err(Cut::Interrupted);
-            };
-            self.last = event.seq;
-            return Ok(Arc::new(Frame::of(event)));
+        if self.last < self.target && self.backlog.is_empty() {
+            let stop = self.hub.stop.clone();
+            stop.run_until_cancelled(self.read_page())
+                .await
+                .unwrap_or(Err(Cut::Stopping))?;
         }
-        self.backlog = None;
+        if let Some(frame) = self.backlog.pop_front() {
+            self.last = frame.seq.unwrap_or(self.last);
+            return Ok(frame);
+        }
         loop {
             tokio::select! {
                 signal = self.news.recv() => match signal {
@@ -144,5 +142,27 @@ impl Feed {
                 () = self.hub.stop.cancelled() => return Err(Cut::Stopping),
             }
         }
+    }
+
+    /// Reads the next page of what was missed: at least one event.
+    async fn read_page(&mut self) -> Result<(), Cut> {
+        let reading = async {
+            let mut events = watch(&self.hub.registry, self.last, false)
+                .await
+                .map_err(|_| Cut::Interrupted)?;
+            let (mut newest, mut bytes) = (self.last, 0);
+            while newest < self.target && self.backlog.len() < PAGE && bytes < PAGE_BYTES {
+                let Ok(Some(event)) = events.message().await else {
+                    return Err(Cut::Interrupted);
+                };
+                newest = event.seq;
+                bytes += event.payload.len();
+                self.backlog.push_back(Arc::new(Frame::of(event)));
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PAGE_WITHIN, reading)
+            .await
+            .unwrap_or(Err(Cut::Interrupted))
     }
 }

@@ -139,9 +139,9 @@ impl Follower {
         let mut heard = Instant::now();
         loop {
             let message = tokio::select! {
-                next = feed.next() => match next {
-                    Ok(frame) if self.may_see(&frame).await => Message::Text(frame.socket()),
-                    Ok(_) => continue,
+                next = feed.next() => match self.admit(next).await {
+                    Ok(Some(frame)) => Message::Text(frame.socket()),
+                    Ok(None) => continue,
                     Err(cut) => return Some(cut),
                 },
                 received = socket.recv() => match received {
@@ -170,17 +170,25 @@ impl Follower {
         }
     }
 
+    /// The event, if this follower may see it.
+    async fn admit(&self, next: Result<Arc<Frame>, Cut>) -> Result<Option<Arc<Frame>>, Cut> {
+        let frame = next?;
+        Ok(self.may_see(&frame).await?.then_some(frame))
+    }
+
     /// People see everything; a workspace sees events about whom it may talk to.
-    async fn may_see(&self, frame: &Frame) -> bool {
+    /// Where that cannot be known the follower is cut: neither is the event
+    /// shown, nor do later ones hide that it was not.
+    async fn may_see(&self, frame: &Frame) -> Result<bool, Cut> {
         let Some(me) = self.workspace else {
-            return true;
+            return Ok(true);
         };
         if frame.workspace_id.is_empty() {
-            return false;
+            return Ok(false);
         }
         let key = (me, frame.workspace_id.clone());
         if let Some(known) = self.app.sockets.may_see.get(&key) {
-            return known;
+            return Ok(known);
         }
         let request = pb::CheckAccessRequest {
             caller_id: me.to_string(),
@@ -193,13 +201,8 @@ impl Follower {
                 c.check_access(r).await
             })
             .await;
-        match answer {
-            Ok(answer) => {
-                self.app.sockets.may_see.insert(key, answer.allowed);
-                answer.allowed
-            }
-            // Unknown is not seen: fail closed.
-            Err(_) => false,
-        }
+        let allowed = answer.map_err(|_| Cut::Interrupted)?.allowed;
+        self.app.sockets.may_see.insert(key, allowed);
+        Ok(allowed)
     }
 }

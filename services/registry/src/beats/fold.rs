@@ -42,8 +42,12 @@ pub(super) fn fold(
             beat: arrival.beat,
         };
         let decision = decide(&state, &occurrence, now);
+        let epoch = decision
+            .next
+            .as_ref()
+            .map_or(state.epoch, |next| next.epoch);
         answers.push(match &decision.outcome {
-            Outcome::Applied => Ok(BeatOutcome::Applied { epoch: state.epoch }),
+            Outcome::Applied => Ok(BeatOutcome::Applied { epoch }),
             Outcome::Stale => Ok(BeatOutcome::Superseded { epoch: state.epoch }),
             Outcome::Removed => Ok(BeatOutcome::Removed),
             Outcome::Refused(error) => Err(error.clone()),

@@ -52,7 +52,7 @@ impl News {
             let uptime_seconds = row.uptime_seconds.or(after.last_uptime).unwrap_or_default();
             self.publish(
                 row.id,
-                "WORKSPACE_HEARTBEAT",
+                Envelope::HEARTBEAT,
                 json!({"active_tasks": active_tasks, "uptime_seconds": uptime_seconds}).to_string(),
             );
         }
@@ -134,6 +134,7 @@ mod tests {
             let row = row(&known, task);
             news.tell(&mut known, &row, &after);
         }
+        // Heartbeats come last, whenever they were told.
         let mut told = Vec::new();
         for _ in 0..2 {
             let Some(Notice::Transient(envelope)) = watcher.next().await else {
@@ -145,12 +146,12 @@ mod tests {
             told,
             [
                 (
-                    "WORKSPACE_HEARTBEAT".to_owned(),
-                    r#"{"active_tasks":2,"uptime_seconds":60}"#.to_owned()
-                ),
-                (
                     "TASK_UPDATED".to_owned(),
                     r#"{"active_tasks":2,"current_task":"new"}"#.to_owned()
+                ),
+                (
+                    "WORKSPACE_HEARTBEAT".to_owned(),
+                    r#"{"active_tasks":2,"uptime_seconds":60}"#.to_owned()
                 ),
             ]
         );

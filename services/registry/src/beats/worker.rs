@@ -102,8 +102,9 @@ impl Worker {
                 ("enable_mergejoin", "off"),
                 ("enable_seqscan", "off"),
                 // A row that somebody holds is not waited for: its neighbours
-                // would wait as well.
-                ("lock_timeout", "150ms"),
+                // would wait as well, once for each halving that finds it (ten
+                // in the largest batch), and have two seconds.
+                ("lock_timeout", "50ms"),
             ])
             .application_name("candor-beats")
             .disable_statement_logging();

@@ -7,6 +7,7 @@ use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
 use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use futures::StreamExt as _;
+use futures::future::OptionFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -74,6 +75,7 @@ async fn settle(
     };
     match attempt(app, standing, request.clone(), traceparent).await {
         // The proof was out of date: what was presented is looked at again, once.
+        // On a stream such a beat may come after later ones.
         Err(error) if error.reason() == Reason::CredentialChanged => {
             inbound.authenticator.forget(&inbound.presented, id);
             attempt(app, inbound.standing(id).await?, request, traceparent).await
@@ -118,18 +120,24 @@ async fn pump(
 ) {
     let call = Arc::new(call);
     let mut waiting = FuturesUnordered::new();
-    let mut open = true;
-    while open || !waiting.is_empty() {
+    // One at a time, which keeps the order; nobody else waits for it.
+    let mut admitting = OptionFuture::default();
+    let (mut open, mut busy) = (true, false);
+    while open || busy || !waiting.is_empty() {
         tokio::select! {
             () = app.stop.cancelled(), if open => open = false,
-            message = beats.message(), if open && waiting.len() < MOST_IN_FLIGHT => match message {
+            message = beats.message(), if open && !busy && waiting.len() < MOST_IN_FLIGHT => match message {
                 Ok(Some(message)) => {
-                    let id = message.id;
-                    let admitted = admit_one(&app, &call, message).await;
-                    waiting.push(answer(Arc::clone(&app), Arc::clone(&call), id, admitted));
+                    busy = true;
+                    let admission = admit_one(Arc::clone(&app), Arc::clone(&call), message);
+                    admitting = Some(Box::pin(admission)).into();
                 }
                 Ok(None) | Err(_) => open = false,
             },
+            Some((id, admitted)) = &mut admitting, if busy => {
+                busy = false;
+                waiting.push(answer(Arc::clone(&app), Arc::clone(&call), id, admitted));
+            }
             Some(answer) = waiting.next(), if !waiting.is_empty() => {
                 if out.send(Ok(answer)).await.is_err() {
                     return;
@@ -160,6 +168,14 @@ async fn answer(
 }
 
 async fn admit_one(
+    app: Arc<App>,
+    call: Arc<Call>,
+    message: pb::HeartbeatStreamRequest,
+) -> (u64, Result<Admitted, Error>) {
+    (message.id, admit_message(&app, &call, message).await)
+}
+
+async fn admit_message(
     app: &App,
     call: &Call,
     message: pb::HeartbeatStreamRequest,

@@ -107,33 +107,36 @@ struct Watcher {
 
 impl Watcher {
     async fn run(mut self, mut subscription: Subscription) {
+        let ended = self.follow(&mut subscription).await;
+        if let Err(error) = ended {
+            // It may be gone already; then there is nobody to tell.
+            let _ = self.out.send(Err(to_status(&error))).await;
+        }
+    }
+
+    async fn follow(&mut self, subscription: &mut Subscription) -> Result<(), Error> {
         let mut checks = tokio::time::interval(CHECK_EVERY);
+        self.drain().await?;
         loop {
-            if let Err(error) = self.drain().await {
-                let _ = self.out.send(Err(to_status(&error))).await;
-                return;
-            }
             let notice = tokio::select! {
-                _ = checks.tick() => match self.still_may().await {
-                    Ok(()) => continue,
-                    Err(error) => {
-                        let _ = self.out.send(Err(to_status(&error))).await;
-                        return;
-                    }
-                },
+                _ = checks.tick() => {
+                    self.still_may().await?;
+                    self.drain().await?;
+                    continue;
+                }
                 notice = subscription.next() => notice,
-                () = self.out.closed() => return,
+                () = self.out.closed() => return Ok(()),
                 () = self.app.stop.cancelled() => {
-                    let error = Error::new(Reason::Draining, "the registry is shutting down");
-                    let _ = self.out.send(Err(to_status(&error))).await;
-                    return;
+                    return Err(Error::new(Reason::Draining, "the registry is shutting down"));
                 }
             };
             match notice {
-                Some(Notice::Transient(envelope)) => self.offer(&envelope),
+                Some(Notice::Transient(envelope)) => self.offer(&envelope)?,
+                Some(Notice::Stored(_)) => self.drain().await?,
+                Some(Notice::Lagged(_)) if self.transient => return Err(behind()),
                 // A gap in what is not stored is no gap in what is.
-                Some(Notice::Stored(_) | Notice::Lagged(_)) => {}
-                None => return,
+                Some(Notice::Lagged(_)) => {}
+                None => return Ok(()),
             }
         }
     }
@@ -177,8 +180,9 @@ impl Watcher {
         }
     }
 
-    /// Transient events are dropped for a watcher that does not keep up.
-    fn offer(&self, envelope: &Envelope) {
+    /// Offers an event that is not stored. For a watcher that does not keep up
+    /// heartbeats are dropped; before anything else is, the watch ends.
+    fn offer(&self, envelope: &Envelope) -> Result<(), Error> {
         let wanted = self
             .only
             .is_none_or(|id| envelope.workspace_id == id.to_string());
@@ -194,9 +198,22 @@ impl Watcher {
             };
             if self.out.try_send(Ok(event)).is_err() {
                 metrics::counter!("candor_transient_events_dropped_total").increment(1);
+                if !envelope.is_heartbeat() {
+                    return Err(behind());
+                }
             }
         }
+        Ok(())
     }
+}
+
+/// A gap that a watcher cannot see is worse than an end that it can.
+fn behind() -> Error {
+    Error::new(
+        Reason::Overloaded,
+        "the watcher is too slow for events that are not stored — resume from the last seq",
+    )
+    .with_retry_after(Duration::from_secs(1))
 }
 
 /// Where a watcher begins that wants nothing but what comes.
