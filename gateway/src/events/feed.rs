@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use candor_kernel::{Error, Reason};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -55,6 +56,13 @@ impl Cut {
             Self::Stopping => "stopping",
             Self::Revoked => "revoked",
         }
+    }
+}
+
+impl From<Cut> for Error {
+    /// Who cannot begin to follow may come again.
+    fn from(cut: Cut) -> Self {
+        Self::new(Reason::PeerUnavailable, cut.reason()).with_retry_after(Duration::from_secs(1))
     }
 }
 

@@ -12,7 +12,7 @@ use metrics::gauge;
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::events::{Cut, Feed, Hub};
+use crate::events::{Cut, Feed};
 use crate::legacy::App;
 use crate::legacy::answer::Answer;
 use crate::legacy::call::{Call, bad_request};
@@ -62,6 +62,9 @@ pub(crate) async fn socket(app: Arc<App>, call: Call) -> Answer {
         return Err(Error::new(Reason::Overloaded, "too many sockets are open")
             .with_retry_after(Duration::from_secs(5)));
     };
+    // Begun before the handshake is answered: who acts on the answer sees what
+    // comes of it.
+    let feed = Feed::begin(Arc::clone(&app.hub), since).await?;
     let follower = Follower {
         workspace: call.caller.workspace().map(|caller| caller.id),
         proof: Proof::of(
@@ -79,7 +82,7 @@ pub(crate) async fn socket(app: Arc<App>, call: Call) -> Answer {
     Ok(upgrade
         .max_message_size(MOST_READ)
         .max_frame_size(MOST_READ)
-        .on_upgrade(move |socket| follower.serve(socket, since)))
+        .on_upgrade(move |socket| follower.serve(socket, feed)))
 }
 
 /// The event to resume after.
@@ -105,15 +108,10 @@ struct Follower {
 }
 
 impl Follower {
-    async fn serve(self, mut socket: WebSocket, since: Option<i64>) {
+    async fn serve(self, mut socket: WebSocket, feed: Feed) {
         let open = gauge!("molecule_websocket_connections_active");
         open.increment(1.0);
-        let hub: Arc<Hub> = Arc::clone(&self.app.hub);
-        let cut = match Feed::begin(hub, since).await {
-            Ok(feed) => self.follow(&mut socket, feed).await,
-            Err(cut) => Some(cut),
-        };
-        if let Some(cut) = cut {
+        if let Some(cut) = self.follow(&mut socket, feed).await {
             metrics::counter!("candor_sockets_cut_total", "reason" => cut.label()).increment(1);
             tracing::debug!(caller = %self.caller.describe(), reason = cut.reason(), "socket cut");
             let close = Message::Close(Some(CloseFrame {

@@ -11,7 +11,6 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use candor_identity::Who;
-use candor_kernel::{Error, Reason};
 use candor_proto::registry::v1 as pb;
 use futures::stream::{self, Stream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -49,12 +48,7 @@ pub(crate) async fn stream(app: Arc<App>, call: Call) -> Answer {
             c.get_workspace(r).await
         })
         .await?;
-    let feed = Feed::begin(Arc::clone(&app.hub), since)
-        .await
-        .map_err(|cut| {
-            Error::new(Reason::PeerUnavailable, cut.reason())
-                .with_retry_after(Duration::from_secs(1))
-        })?;
+    let feed = Feed::begin(Arc::clone(&app.hub), since).await?;
     let subject = Some(call.workspace_id()?);
     let proof = Proof::of(
         &app,
