@@ -6,6 +6,7 @@ mod up;
 
 use std::process::ExitCode;
 
+use candor_process::program::exit_code;
 use clap::{Parser, Subcommand};
 
 /// The control plane for AI-agent workspaces that tells the truth about their
@@ -43,16 +44,5 @@ fn main() -> ExitCode {
         Command::Doctor(args) => operator::block_on(operator::doctor(args)),
         Command::Migrate(args) => operator::block_on(migrate::run(args)),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("candor: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("candor", outcome)
 }

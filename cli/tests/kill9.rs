@@ -18,19 +18,6 @@ const ROUNDS: u64 = 3;
 /// Acknowledged in each round before the kill; one beat in five changes a status.
 const BEATS: u64 = 4_000;
 
-async fn enrol(client: &mut Client) -> Vec<Vec<FakeAgent>> {
-    let mut fleets = Vec::new();
-    for fleet in 0..CLIENTS {
-        let mut agents = Vec::new();
-        for agent in 0..AGENTS_EACH {
-            let name = format!("agent {fleet}.{agent}");
-            agents.push(FakeAgent::enrolled(client, &name).await.unwrap());
-        }
-        fleets.push(agents);
-    }
-    fleets
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_and_no_event_is_twice() {
     let data = DataDir::new().unwrap();
@@ -40,7 +27,9 @@ async fn what_was_acknowledged_survives_kill_9_and_no_event_is_twice() {
     for round in 0..ROUNDS {
         let mut candor = binaries.up(&data, &[]).await.unwrap();
         if fleets.is_empty() {
-            fleets = enrol(&mut Client::new(candor.http())).await;
+            fleets = FakeAgent::fleets(&mut Client::new(candor.http()), CLIENTS, AGENTS_EACH)
+                .await
+                .unwrap();
         }
         let load = Load::start(fleets, &[candor.http()], round * 1_000_000);
         let busy = wait_until(Duration::from_secs(60), || load.acknowledged() >= BEATS).await;

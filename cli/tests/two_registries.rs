@@ -15,19 +15,6 @@ use candor_testkit::wait::{wait_for, wait_until};
 const CLIENTS: usize = 16;
 const AGENTS_EACH: usize = 4;
 
-async fn enrol(client: &mut Client) -> Vec<Vec<FakeAgent>> {
-    let mut fleets = Vec::new();
-    for fleet in 0..CLIENTS {
-        let mut agents = Vec::new();
-        for agent in 0..AGENTS_EACH {
-            let name = format!("agent {fleet}.{agent}");
-            agents.push(FakeAgent::enrolled(client, &name).await.unwrap());
-        }
-        fleets.push(agents);
-    }
-    fleets
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn beats_through_two_registries_agree_and_survive_the_death_of_one() {
     let postgres = Postgres::start_new().await.unwrap();
@@ -38,7 +25,9 @@ async fn beats_through_two_registries_agree_and_survive_the_death_of_one() {
     let mut two = binaries.registry(&url, &[]).await.unwrap();
     let left = binaries.gateway(one.grpc(), &[]).await.unwrap();
     let right = binaries.gateway(two.grpc(), &[]).await.unwrap();
-    let fleets = enrol(&mut Client::new(left.http())).await;
+    let fleets = FakeAgent::fleets(&mut Client::new(left.http()), CLIENTS, AGENTS_EACH)
+        .await
+        .unwrap();
 
     let load = Load::start(fleets, &[left.http(), right.http()], 0);
     let minute = Duration::from_secs(60);

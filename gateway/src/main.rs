@@ -4,7 +4,6 @@ use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use candor_gateway::registry::{RemoteBeats, RemoteCredentials, connect, report_rejected};
 use candor_gateway::{Gateway, GatewayConfig, RegistryClient, serve};
@@ -12,6 +11,7 @@ use candor_identity::{Authenticator, Keys, ListenerMode, RejectedBeats, Signer, 
 use candor_process::admin::{Admin, AdminListener};
 use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
 use candor_process::drain::Drain;
+use candor_process::program;
 use candor_process::telemetry::Telemetry;
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -39,23 +39,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Into::into)
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(run(args));
-            runtime.shutdown_timeout(Duration::from_secs(1));
-            outcome
-        });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("candor-gateway: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("candor-gateway", run(Args::parse()))
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {

@@ -13,4 +13,5 @@ pub mod grpc;
 pub mod migrate;
 pub mod pool;
 pub mod postgres;
+pub mod program;
 pub mod telemetry;

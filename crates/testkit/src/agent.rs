@@ -111,6 +111,26 @@ impl FakeAgent {
         Ok(agent)
     }
 
+    /// So many fleets of so many agents, enrolled.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn fleets(
+        client: &mut Client,
+        fleets: usize,
+        each: usize,
+    ) -> Result<Vec<Vec<Self>>, AgentError> {
+        let mut all = Vec::with_capacity(fleets);
+        for fleet in 0..fleets {
+            let mut agents = Vec::with_capacity(each);
+            for agent in 0..each {
+                agents.push(Self::enrolled(client, &format!("agent {fleet}.{agent}")).await?);
+            }
+            all.push(agents);
+        }
+        Ok(all)
+    }
+
     /// The next beat as a call, as a legacy runtime sends it; `None` when silent.
     pub fn next_beat(&mut self) -> Option<Call> {
         let body = self.next_body()?;
