@@ -83,6 +83,7 @@ async fn events_of_another_service_are_appended_once_and_by_nobody_else() {
 
     let transient = PublishTransientRequest {
         event: Some(event("{}")),
+        ..PublishTransientRequest::default()
     };
     let offered = signed(transient, IDENTITY_KEY, AUDIENCE);
     let answer = registry.publish_transient(offered).await.unwrap();

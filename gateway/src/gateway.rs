@@ -4,17 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use candor_identity::{Authenticator, ListenerMode};
+use candor_peers::{ActivityClient, RegistryClient};
 use candor_process::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::beats::BeatSink;
 use crate::edge::cors::Cors;
 use crate::edge::host::HostPolicy;
 use crate::edge::paths::Paths;
 use crate::edge::{Edge, Edged};
 use crate::events::Hub;
 use crate::legacy::{self, App, Sockets};
-use crate::registry::{BeatSink, RegistryClient};
 
 /// What a gateway needs to know.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,15 @@ pub struct GatewayConfig {
     pub test_tokens: bool,
 }
 
+/// The services behind a gateway.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Workspaces, status, tokens, events.
+    pub registry: RegistryClient,
+    /// Activity rows.
+    pub activity: ActivityClient,
+}
+
 /// A gateway; makes one router a listener.
 pub struct Gateway {
     app: Arc<App>,
@@ -36,12 +46,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Serves what `registry` knows; beats go to `beats`, callers come from
+    /// Serves what `services` know; beats go to `beats`, callers come from
     /// `identity`. Sockets and streams end at `stop`.
     #[must_use]
     pub fn new(
         config: GatewayConfig,
-        registry: RegistryClient,
+        services: Services,
         beats: Arc<dyn BeatSink>,
         identity: Arc<Authenticator>,
         metrics: Metrics,
@@ -59,9 +69,10 @@ impl Gateway {
             .and_then(|url| url.host_str().map(str::to_owned));
         let app = Arc::new(App {
             config,
-            hub: Hub::start(registry.clone(), stop),
+            hub: Hub::start(services.registry.clone(), stop),
             sockets: Sockets::default(),
-            registry,
+            registry: services.registry,
+            activity: services.activity,
             beats,
             identity,
             metrics,

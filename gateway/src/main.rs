@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use candor_gateway::registry::{RemoteBeats, RemoteCredentials, connect, report_rejected};
-use candor_gateway::{Gateway, GatewayConfig, RegistryClient, serve};
+use candor_gateway::beats::RemoteBeats;
+use candor_gateway::{Gateway, GatewayConfig, Services, serve};
 use candor_identity::{Authenticator, Keys, ListenerMode, RejectedBeats, Signer, Watermark};
+use candor_peers::{
+    ActivityClient, Peer, RegistryClient, RemoteCredentials, connect, report_rejected,
+};
 use candor_process::admin::{Admin, AdminListener};
 use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
 use candor_process::drain::Drain;
@@ -30,6 +33,14 @@ struct Args {
         default_value = "http://127.0.0.1:50051"
     )]
     registry: String,
+    /// The activity log's gRPC address, http://host:port.
+    #[arg(
+        long,
+        env = "CANDOR_ACTIVITY_LOG",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50053"
+    )]
+    activity_log: String,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     test_tokens: bool,
@@ -38,20 +49,24 @@ struct Args {
     json: bool,
 }
 
+/// What this part of the platform is called.
+const NAME: &str = "gateway";
+
 fn main() -> ExitCode {
     program::run("candor-gateway", run(Args::parse()))
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let config = args.shared.clone().resolve()?;
-    let signer = Arc::new(Signer::new(identity_keys(&config)?));
+    let signer = Arc::new(Signer::new(Keys::of(&config.security)?));
     let telemetry = Telemetry::start(&config.telemetry("candor-gateway"))?;
     let drain = Drain::new(config.drain_deadline);
     drain.on_signals()?;
     let (listeners, admin) = bind(&config).await?;
 
-    let registry = RegistryClient::new(connect(&args.registry, Arc::clone(&signer))?);
-    let credentials = RemoteCredentials(registry.clone());
+    let services = services(&args, &signer)?;
+    let registry = services.registry.clone();
+    let credentials = RemoteCredentials::new(registry.clone(), NAME);
     let rejected = RejectedBeats::default();
     let authenticator = Authenticator::new(
         Arc::new(credentials.clone()),
@@ -65,7 +80,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
             external_platform_url: config.external_platform_url.clone(),
             test_tokens: args.test_tokens,
         },
-        registry.clone(),
+        services,
         Arc::new(RemoteBeats::start(registry.clone(), signer)),
         Arc::new(authenticator),
         telemetry.metrics(),
@@ -88,7 +103,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     drain.spawn(
         "refused beats",
-        report_rejected(registry, rejected, drain.token()),
+        report_rejected(registry, NAME, rejected, drain.token()),
     );
     let health = Admin::new(telemetry.metrics(), drain.token()).check("registry", move || {
         let credentials = credentials.clone();
@@ -99,6 +114,15 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let finished = drain.finished().await;
     telemetry.shutdown().await;
     finished.map_err(Into::into)
+}
+
+fn services(args: &Args, signer: &Arc<Signer>) -> Result<Services, Box<dyn Error>> {
+    let registry = connect(Peer::Registry, &args.registry, Arc::clone(signer))?;
+    let activity = connect(Peer::ActivityLog, &args.activity_log, Arc::clone(signer))?;
+    Ok(Services {
+        registry: RegistryClient::new(registry),
+        activity: ActivityClient::new(activity),
+    })
 }
 
 type Listeners = Vec<(TcpListener, bool)>;
@@ -121,15 +145,6 @@ async fn bind(config: &SharedConfig) -> Result<(Listeners, AdminListener), Box<d
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::GATEWAY_ADMIN));
     let admin = AdminListener::bind(admin.unwrap_or(default), admin.is_none()).await?;
     Ok((listeners, admin))
-}
-
-fn identity_keys(config: &SharedConfig) -> Result<Keys, Box<dyn Error>> {
-    let security = &config.security;
-    let current = security.identity_key.as_ref().ok_or(
-        "set CANDOR_IDENTITY_KEY, the same in every process: `openssl rand -base64 32` makes one",
-    )?;
-    let previous = security.identity_key_previous.as_ref().map(Secret::expose);
-    Ok(Keys::new(current.expose(), previous)?)
 }
 
 fn announce(args: &Args, config: &SharedConfig, http: SocketAddr, admin: SocketAddr) {

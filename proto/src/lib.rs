@@ -1,6 +1,15 @@
 //! The wire of Candor: messages, clients, server traits and the descriptor set
 //! that reflection serves. Generated from the `.proto` files beside this crate.
 
+/// Who said what to whom.
+pub mod activity {
+    /// `candor.activity.v1`.
+    #[allow(clippy::all, missing_docs)]
+    pub mod v1 {
+        tonic::include_proto!("candor.activity.v1");
+    }
+}
+
 /// Workspaces, beats, status, tokens, events.
 pub mod registry {
     /// `candor.registry.v1`.

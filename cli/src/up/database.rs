@@ -12,6 +12,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::progress::Progress;
 
+/// Connections for lists, at most.
+const LISTS: u32 = 10;
 /// Longest wait for connections to close.
 const CLOSE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -23,6 +25,8 @@ pub struct Database {
     pub private: Option<PrivatePostgres>,
     /// How to connect.
     pub pool: PgPool,
+    /// As `pool`, for statements with optional filters.
+    pub for_lists: PgPool,
 }
 
 impl Database {
@@ -40,10 +44,13 @@ impl Database {
         };
         progress.step("migrating the database");
         migrate_up(options.clone()).await?;
+        let mut for_lists = PoolSettings::new("candor-lists").planned_by_value();
+        for_lists.max_connections = LISTS;
         Ok(Self {
             data_dir,
             private,
-            pool: PoolSettings::new("candor").open(options),
+            pool: PoolSettings::new("candor").open(options.clone()),
+            for_lists: for_lists.open(options),
         })
     }
 
@@ -55,10 +62,8 @@ impl Database {
     /// Closes the pool, then stops the private server.
     pub async fn close(self) {
         // Connections that do not answer must not keep the process.
-        if tokio::time::timeout(CLOSE, self.pool.close())
-            .await
-            .is_err()
-        {
+        let closed = async { tokio::join!(self.pool.close(), self.for_lists.close()) };
+        if tokio::time::timeout(CLOSE, closed).await.is_err() {
             tracing::warn!(deadline = ?CLOSE, "left connections that do not answer");
         }
         if let Some(private) = self.private

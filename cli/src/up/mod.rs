@@ -12,16 +12,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_gateway::{Gateway, GatewayConfig, RegistryClient};
+use candor_activity_log::ActivityLog;
+use candor_gateway::{Gateway, GatewayConfig, Services};
 use candor_identity::{Authenticator, ListenerMode};
+use candor_peers::{ActivityClient, RegistryClient, local};
 use candor_process::admin::Admin;
-use candor_process::config::{AuthMode, Secret, SharedConfig};
+use candor_process::config::{Secret, SharedConfig};
 use candor_process::drain::Drain;
-use candor_process::grpc::GrpcServer;
+use candor_process::grpc::{GrpcLimits, GrpcServer};
 use candor_process::telemetry::{Metrics, Telemetry};
-use candor_registry::serve::grpc_server;
+use candor_proto::DESCRIPTOR_SET;
 use candor_registry::{Registry, RegistryConfig, Sealer};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use beats::LocalBeats;
 pub use config::UpArgs;
@@ -51,7 +54,7 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
 
     let listeners = Listeners::bind(&config, http_is_default).await?;
     let database = Database::open(&config, &progress).await?;
-    progress.step("starting the registry and the gateway");
+    progress.step("starting the services and the gateway");
     let registry = Registry::start(
         database.pool.clone(),
         RegistryConfig {
@@ -61,23 +64,41 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         None,
         &drain.token(),
     );
+    let activity_log = ActivityLog::start(
+        database.for_lists.clone(),
+        RegistryClient::new(local(registry.service())),
+        config.legacy.activity_retention_days,
+        &drain.token(),
+    );
+    let services = Services {
+        registry: RegistryClient::new(local(registry.service())),
+        activity: ActivityClient::new(local(activity_log.service())),
+    };
+    let running = Running {
+        registry: &registry,
+        activity_log: &activity_log,
+        services,
+    };
     let parts = assemble(
         &args,
         &config,
-        &registry,
+        running,
         &listeners,
         telemetry.metrics(),
         drain.token(),
     )
     .await?;
-    let admin =
-        Admin::new(telemetry.metrics(), drain.token()).check("postgres", registry.readiness());
+    let admin = Admin::new(telemetry.metrics(), drain.token())
+        .check("postgres", registry.readiness())
+        .check("activity-log", activity_log.readiness());
     let addresses = Addresses::of(&listeners)?;
     spawn_all(&drain, listeners, parts, admin)?;
     announce(&args, &config, &database, &addresses, &progress)?;
 
     let finished = drain.finished().await;
     Whereabouts::forget(database.data_dir.path());
+    // First who writes and tells: the registry hands its last words on.
+    activity_log.drained().await;
     registry.drained().await;
     database.close().await;
     telemetry.shutdown().await;
@@ -93,10 +114,7 @@ fn sealer(config: &SharedConfig) -> Result<Sealer, Box<dyn Error>> {
 
 /// How callers without credentials are treated on an address.
 fn listener_mode(config: &SharedConfig, address: SocketAddr) -> ListenerMode {
-    match config.security.exposure.mode(address) {
-        AuthMode::Open => ListenerMode::Open,
-        AuthMode::Enforced => ListenerMode::Enforced,
-    }
+    config.security.exposure.mode(address).into()
 }
 
 /// What serves, put together.
@@ -106,29 +124,34 @@ struct Parts {
     http_mode: ListenerMode,
 }
 
+/// The services that run, and how the gateway calls them: as they are, no socket
+/// between them, and the caller travels by value.
+struct Running<'a> {
+    registry: &'a Registry,
+    activity_log: &'a ActivityLog,
+    services: Services,
+}
+
 async fn assemble(
     args: &UpArgs,
     config: &SharedConfig,
-    registry: &Registry,
+    running: Running<'_>,
     listeners: &Listeners,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<Parts, Box<dyn Error>> {
     let authenticator = Authenticator::new(
-        Arc::new(registry.credentials()),
+        Arc::new(running.registry.credentials()),
         config.security.admin_token.as_ref().map(Secret::expose),
-        registry.watermark(),
+        running.registry.watermark(),
     );
-    let authenticator = Arc::new(authenticator.counting(registry.rejected_beats()));
+    let authenticator = Arc::new(authenticator.counting(running.registry.rejected_beats()));
     let grpc_mode = listener_mode(config, listeners.grpc.local_addr()?);
-    let grpc = grpc_server(registry, Arc::clone(&authenticator), None, grpc_mode).await?;
-    // The gateway calls the registry's service as it is: no socket between them,
-    // and the caller travels by value.
-    let channel = candor_gateway::local(registry.service());
+    let grpc = grpc_server(&running, &authenticator, grpc_mode).await?;
     let gateway = Gateway::new(
         gateway_config(args, config),
-        RegistryClient::new(channel),
-        Arc::new(LocalBeats(registry.beats())),
+        running.services,
+        Arc::new(LocalBeats(running.registry.beats())),
         authenticator,
         metrics,
         stop,
@@ -139,6 +162,32 @@ async fn assemble(
         gateway,
         http_mode,
     })
+}
+
+/// Every service on one port.
+async fn grpc_server(
+    running: &Running<'_>,
+    authenticator: &Arc<Authenticator>,
+    mode: ListenerMode,
+) -> Result<GrpcServer, Box<dyn Error>> {
+    use candor_activity_log::serve as activity_log;
+    use candor_registry::serve as registry;
+    let identity = || Arc::clone(authenticator);
+    let routes = Routes::new(registry::authenticated(
+        running.registry,
+        identity(),
+        None,
+        mode,
+    ))
+    .add_service(activity_log::authenticated(
+        running.activity_log,
+        identity(),
+        None,
+        mode,
+    ));
+    let names = [registry::SERVICE, activity_log::SERVICE];
+    let limits = GrpcLimits::default();
+    Ok(GrpcServer::new(routes, &[DESCRIPTOR_SET], &names, limits).await?)
 }
 
 fn gateway_config(args: &UpArgs, config: &SharedConfig) -> GatewayConfig {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use candor_kernel::Caller;
+use candor_process::config::{Secret, Security};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,20 @@ impl Keys {
                 .map(key)
                 .transpose()?,
         })
+    }
+}
+
+impl Keys {
+    /// The keys of a process' settings.
+    ///
+    /// # Errors
+    /// In words that name the setting, when there is none or a weak one.
+    pub fn of(security: &Security) -> Result<Self, String> {
+        let current = security.identity_key.as_ref().ok_or(
+            "set CANDOR_IDENTITY_KEY, the same in every process: `openssl rand -base64 32` makes one",
+        )?;
+        let previous = security.identity_key_previous.as_ref().map(Secret::expose);
+        Self::new(current.expose(), previous).map_err(|error| error.to_string())
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod assertion;
 mod authenticator;
+pub mod call;
 mod facts;
 mod grpc;
 mod listener;
@@ -17,6 +18,7 @@ mod store;
 
 pub use assertion::{Keys, Signer, Verifier};
 pub use authenticator::{Authenticator, BeatStanding};
+pub use call::Call;
 pub use facts::Watermark;
 pub use grpc::{ClientIdentity, ClientIdentityLayer, Inbound, ServerIdentity, ServerIdentityLayer};
 pub use listener::ListenerMode;

@@ -1,5 +1,7 @@
 //! The auth mode belongs to a listener, not to a process.
 
+use candor_process::config::AuthMode;
+
 /// How a listener treats callers without a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerMode {
@@ -7,6 +9,15 @@ pub enum ListenerMode {
     Open,
     /// No fail-open path at all.
     Enforced,
+}
+
+impl From<AuthMode> for ListenerMode {
+    fn from(mode: AuthMode) -> Self {
+        match mode {
+            AuthMode::Open => Self::Open,
+            AuthMode::Enforced => Self::Enforced,
+        }
+    }
 }
 
 impl ListenerMode {

@@ -23,6 +23,20 @@ pub enum AuthMethod {
 }
 
 impl AuthMethod {
+    /// Every method.
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::Claimed,
+        Self::Token,
+        Self::Admin,
+        Self::OrgToken,
+        Self::Session,
+    ];
+    /// The method with this word.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|auth| auth.label() == label)
+    }
     /// The word stored with activity rows and shown to operators.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -77,6 +91,13 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// A part of the platform, for instance `gateway`.
+    #[must_use]
+    pub fn system(name: &str) -> Self {
+        Self::System {
+            name: name.to_owned(),
+        }
+    }
     /// The calling workspace, if it is one.
     #[must_use]
     pub const fn workspace(&self) -> Option<&WorkspaceCaller> {

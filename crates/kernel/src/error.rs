@@ -80,6 +80,10 @@ reasons! {
     NoAddress = "NO_ADDRESS" => Conflict,
     /// An event with this id exists with other contents.
     EventConflict = "EVENT_CONFLICT" => Conflict,
+    /// No activity row has this id.
+    ActivityNotFound = "ACTIVITY_NOT_FOUND" => NotFound,
+    /// An activity row with this id exists with other contents, or is final.
+    ActivityConflict = "ACTIVITY_CONFLICT" => Conflict,
     /// The cursor is older than what is kept.
     CursorExpired = "CURSOR_EXPIRED" => Gone,
     /// A credential is needed.

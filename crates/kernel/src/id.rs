@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Error;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -23,6 +25,14 @@ macro_rules! uuid_id {
             #[must_use]
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
+            }
+            /// Reads the id that a field holds.
+            ///
+            /// # Errors
+            /// A field error that names the field.
+            pub fn of_field(field: &'static str, text: &str) -> Result<Self, Error> {
+                text.parse()
+                    .map_err(|InvalidId| Error::field(field, format!("{field} must be a UUID")))
             }
         }
         impl fmt::Display for $name {
@@ -51,6 +61,10 @@ uuid_id!(
 uuid_id!(
     /// The id of a stored credential (never the credential itself).
     TokenId
+);
+uuid_id!(
+    /// The id of an activity row; UUIDv7 is best.
+    ActivityId
 );
 uuid_id!(
     /// The id of a structure event; UUIDv7, so ids of one writer sort by time.

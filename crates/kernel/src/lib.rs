@@ -5,6 +5,7 @@
 //! ([`lease`]). Services persist what the kernel decides; they never decide.
 
 pub mod access;
+pub mod activity;
 pub mod beat;
 pub mod caller;
 pub mod causes;
@@ -14,8 +15,10 @@ pub mod id;
 pub mod lease;
 pub mod rules;
 pub mod status;
+pub mod text;
 pub mod token;
 
+pub use activity::{Source, SourceKind};
 pub use beat::{Beat, BeatForm, RuntimeMetadata};
 pub use caller::{AuthMethod, Caller, WorkspaceCaller};
 pub use causes::{Cause, CauseKind, Causes};
@@ -24,6 +27,6 @@ pub use decision::{
     VitalsWrite, WorkspaceState, beat_writes, decide, is_full,
 };
 pub use error::{Error, ErrorKind, Reason};
-pub use id::{AuthVersion, Epoch, EventId, StateVersion, TokenId, WorkspaceId};
+pub use id::{ActivityId, AuthVersion, Epoch, EventId, StateVersion, TokenId, WorkspaceId};
 pub use rules::RuleId;
 pub use status::{RuntimeState, Status};

@@ -14,4 +14,5 @@ pub mod migrate;
 pub mod pool;
 pub mod postgres;
 pub mod program;
+pub mod scales;
 pub mod telemetry;

@@ -22,6 +22,8 @@ pub struct PoolSettings {
     pub statement_timeout: Duration,
     /// Longest wait for a lock inside a statement.
     pub lock_timeout: Duration,
+    /// Other settings of Postgres, for all its connections.
+    pub options: Vec<(&'static str, &'static str)>,
 }
 
 impl PoolSettings {
@@ -34,7 +36,16 @@ impl PoolSettings {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
+            options: Vec::new(),
         }
+    }
+
+    /// Plans each statement for its values: right where filters are optional,
+    /// and a plan for all of them would be a plan for none.
+    #[must_use]
+    pub fn planned_by_value(mut self) -> Self {
+        self.options.push(("plan_cache_mode", "force_custom_plan"));
+        self
     }
 
     /// A pool that connects on first use, so that a process can start, and
@@ -52,6 +63,7 @@ impl PoolSettings {
             ),
             ("idle_in_transaction_session_timeout", "30s".to_owned()),
         ]);
+        let options = options.options(self.options.iter().copied());
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)

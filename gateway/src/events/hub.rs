@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_kernel::Error;
+use candor_kernel::{Caller, Error};
+use candor_peers::RegistryClient;
 use candor_proto::registry::v1 as pb;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use crate::legacy::frame::Frame;
-use crate::registry::RegistryClient;
 
 /// Events a follower may be behind; one more and it is cut, to resume from its
 /// last number. The ring is shared: followers cost a pointer each.
@@ -107,7 +107,7 @@ impl Hub {
 
     /// The number of the newest event that is committed.
     pub(super) async fn last_seq(&self) -> Result<i64, Error> {
-        let gateway = RegistryClient::gateway();
+        let gateway = Caller::system("gateway");
         let answer = self
             .registry
             .call(
@@ -132,7 +132,7 @@ pub(super) async fn watch(
         include_transient,
     };
     registry
-        .call(&RegistryClient::gateway(), request, |mut c, r| async move {
+        .call(&Caller::system("gateway"), request, |mut c, r| async move {
             c.watch_events(r).await
         })
         .await

@@ -21,6 +21,13 @@ pub(crate) fn json(status: StatusCode, body: String) -> Response {
     response
 }
 
+/// 200 with JSON that is sent as it is made.
+pub(crate) fn json_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
 /// 200 with JSON.
 pub(crate) fn ok(body: String) -> Response {
     json(StatusCode::OK, body)

@@ -20,7 +20,7 @@ use super::App;
 use super::call::{Call, read_body};
 use super::errors::respond;
 use super::metrics::RouteMetrics;
-use super::refusals::refuse;
+use super::refusals::{malformed_id, refuse};
 use super::routes::{Handler, handler};
 use crate::edge::error_response;
 
@@ -159,10 +159,7 @@ async fn authenticate(
                     .identity
                     .authenticate(entrance.mode, presented, Who::PublicRead, None);
             known.await.map_err(|refusal| refuse(who, refusal))?;
-            return Err(error_response(
-                StatusCode::BAD_REQUEST,
-                "invalid workspace ID",
-            ));
+            return Err(malformed_id(entrance.row.path));
         }
     };
     entrance

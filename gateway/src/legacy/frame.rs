@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use candor_peers::time::datetime;
 use candor_proto::registry::v1 as pb;
 use chrono::{DateTime, Utc};
 
 use super::json::encode::{Members as _, Struct};
 use super::json::time::rfc3339;
-use super::shapes::datetime;
 
 /// One event, encoded once for all who get it.
 #[derive(Debug)]

@@ -23,11 +23,12 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{MethodFilter, on};
 use candor_identity::{Authenticator, ListenerMode, policy};
+use candor_peers::{ActivityClient, RegistryClient};
 use candor_process::telemetry::Metrics;
 
 use crate::GatewayConfig;
+use crate::beats::BeatSink;
 use crate::events::Hub;
-use crate::registry::{BeatSink, RegistryClient};
 use enter::{Entrance, enter};
 pub(crate) use routes::Sockets;
 
@@ -35,6 +36,7 @@ pub(crate) use routes::Sockets;
 pub(crate) struct App {
     pub config: GatewayConfig,
     pub registry: RegistryClient,
+    pub activity: ActivityClient,
     pub beats: Arc<dyn BeatSink>,
     pub identity: Arc<Authenticator>,
     pub metrics: Metrics,

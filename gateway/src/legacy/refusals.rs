@@ -9,6 +9,15 @@ use candor_kernel::Error;
 use super::errors::respond;
 use crate::edge::error_response;
 
+/// The answer for an id that is no UUID: it names no workspace.
+pub(crate) fn malformed_id(path: &str) -> Response {
+    match path {
+        // As for an id that does not exist (recorded).
+        "/workspaces/{id}/notify" => error_response(StatusCode::NOT_FOUND, "workspace not found"),
+        _ => error_response(StatusCode::BAD_REQUEST, "invalid workspace ID"),
+    }
+}
+
 /// The legacy answer for a refusal.
 pub(crate) fn refuse(who: Who, refusal: Refusal) -> Response {
     let text = match &refusal {

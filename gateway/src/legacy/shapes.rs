@@ -1,8 +1,10 @@
 //! Between protobuf messages and legacy JSON.
 
 use candor_kernel::Status;
+use candor_peers::time::datetime;
+use candor_proto::activity::v1 as activity_pb;
 use candor_proto::registry::v1 as pb;
-use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 
 use super::json::encode::{Map, Members as _, Writer};
 use super::json::time::rfc3339;
@@ -13,11 +15,6 @@ pub(crate) fn time(writer: &mut Writer, stamp: Option<&prost_types::Timestamp>) 
         Some(at) => writer.string(&rfc3339(at)),
         None => writer.null(),
     }
-}
-
-/// A protobuf time.
-pub(crate) fn datetime(stamp: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(stamp.seconds, u32::try_from(stamp.nanos).ok()?)
 }
 
 /// The word of a status that legacy readers know; empty if there is none.
@@ -55,6 +52,51 @@ pub(crate) fn nullable_int(writer: &mut Writer, number: Option<i64>) {
     match number {
         Some(number) => writer.int(number),
         None => writer.null(),
+    }
+}
+
+/// An activity row. What an older platform left empty is null; a body that was
+/// not there is absent.
+pub(crate) fn activity(row: &activity_pb::Activity) -> String {
+    let source = row.source.as_ref();
+    // In a conversation an agent's own words have no source either.
+    let source = source.filter(|source| {
+        use activity_pb::SourceKind as Kind;
+        let kind = Kind::try_from(source.kind).unwrap_or(Kind::Unspecified);
+        matches!(kind, Kind::Workspace | Kind::Legacy) && !row.conversation
+    });
+    let item = Map::new()
+        .string("id", &row.id)
+        .string("workspace_id", &row.workspace_id)
+        .string("activity_type", &row.activity_type)
+        .nullable_string("source_id", source.map(|source| source.id.as_str()))
+        .nullable_string("target_id", row.target_id.as_deref())
+        .nullable_string("method", row.method.as_deref())
+        .nullable_string("summary", row.summary.as_deref())
+        .member("duration_ms", |json| {
+            nullable_int(json, row.duration_ms.map(i64::from));
+        })
+        .nullable_string("status", row.status.as_deref())
+        .nullable_string("error_detail", row.error_detail.as_deref())
+        .member("created_at", |json| time(json, row.created_at.as_ref()));
+    let item = with_body(item, "request_body", row.request_body.as_ref());
+    let item = with_body(item, "response_body", row.response_body.as_ref());
+    match row.tool_trace.as_deref() {
+        Some(trace) => item.json_text("tool_trace", trace).finish(),
+        None => item.finish(),
+    }
+}
+
+/// Adds a body that is there: JSON as it is, anything else as a text. Bytes that
+/// no JSON text can hold read as U+FFFD here; over gRPC they are what they were.
+pub(crate) fn with_body(item: Map, name: &str, body: Option<&activity_pb::Body>) -> Map {
+    let Some(body) = body else {
+        return item;
+    };
+    let text = String::from_utf8_lossy(&body.content);
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(_) => item.json_text(name, &text),
+        Err(_) => item.string(name, &text),
     }
 }
 

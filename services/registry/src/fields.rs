@@ -2,6 +2,7 @@
 //! /workspaces"). Lengths are bytes.
 
 use candor_kernel::Error;
+use candor_kernel::text::storable as no_nul;
 
 /// Characters that would break generated configuration files.
 const FORBIDDEN: &[char] = &['{', '}', '[', ']', '|', '>', '*', '&', '!'];
@@ -9,16 +10,6 @@ const FORBIDDEN: &[char] = &['{', '}', '[', ']', '|', '>', '*', '&', '!'];
 const SYSTEM: &[&str] = &[
     "/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr",
 ];
-
-fn no_nul(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.contains('\0') {
-        return Err(Error::field(
-            field,
-            format!("{field} must not contain NUL characters"),
-        ));
-    }
-    Ok(())
-}
 
 fn line(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
     no_nul(field, text)?;

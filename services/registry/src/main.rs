@@ -5,17 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use candor_identity::{Authenticator, Keys, ListenerMode, Verifier};
+use candor_identity::{Authenticator, Keys, Verifier};
 use candor_process::admin::{Admin, AdminListener};
-use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
+use candor_process::config::{Secret, SharedArgs, ports};
 use candor_process::drain::Drain;
+use candor_process::grpc::{GrpcLimits, GrpcServer};
 use candor_process::pool::PoolSettings;
 use candor_process::program;
 use candor_process::telemetry::Telemetry;
-use candor_registry::serve::grpc_server;
-use candor_registry::{LeaseArgs, Registry, RegistryConfig, Sealer};
+use candor_proto::DESCRIPTOR_SET;
+use candor_registry::{LeaseArgs, Registry, RegistryConfig, Sealer, serve};
 use clap::Parser;
 use tokio::net::TcpListener;
+use tonic::service::Routes;
 
 /// Workspaces, honest heartbeats, status, leases, tokens and events, over gRPC.
 #[derive(Debug, Parser)]
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let config = args.shared.resolve()?;
-    let verifier = Arc::new(Verifier::new(identity_keys(&config)?));
+    let verifier = Arc::new(Verifier::new(Keys::of(&config.security)?));
     let sealer = Sealer::from_key(text(config.security.secrets_encryption_key.as_ref()))?;
     let database = config
         .database
@@ -75,11 +77,15 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     );
     let authenticator = Arc::new(authenticator.counting(registry.rejected_beats()));
     let grpc = listener.local_addr()?;
-    let mode = match config.security.exposure.mode(grpc) {
-        AuthMode::Open => ListenerMode::Open,
-        AuthMode::Enforced => ListenerMode::Enforced,
-    };
-    let server = grpc_server(&registry, authenticator, Some(verifier), mode).await?;
+    let mode = config.security.exposure.mode(grpc).into();
+    let service = serve::authenticated(&registry, authenticator, Some(verifier), mode);
+    let server = GrpcServer::new(
+        Routes::new(service),
+        &[DESCRIPTOR_SET],
+        &[serve::SERVICE],
+        GrpcLimits::default(),
+    )
+    .await?;
     announce(args.json, grpc, admin.address());
     drain.spawn("grpc", server.serve(listener, drain.token()));
     let health =
@@ -90,15 +96,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     registry.drained().await;
     telemetry.shutdown().await;
     finished.map_err(Into::into)
-}
-
-fn identity_keys(config: &SharedConfig) -> Result<Keys, Box<dyn Error>> {
-    let security = &config.security;
-    let current = security.identity_key.as_ref().ok_or(
-        "set CANDOR_IDENTITY_KEY, the same in every process: `openssl rand -base64 32` makes one",
-    )?;
-    let previous = security.identity_key_previous.as_ref().map(Secret::expose);
-    Ok(Keys::new(current.expose(), previous)?)
 }
 
 fn text(secret: Option<&Secret>) -> &str {

@@ -5,8 +5,8 @@ use candor_kernel::{
     Beat, BeatForm, Causes, Epoch, Error, RuntimeMetadata, RuntimeState, Status, WorkspaceId,
     WorkspaceState,
 };
+pub use candor_peers::time::{duration, time, timestamp};
 use candor_proto::registry::v1 as pb;
-use chrono::{DateTime, TimeZone as _, Utc};
 
 use crate::store::events::StoredEvent;
 use crate::store::workspaces::Shown;
@@ -16,37 +16,7 @@ use crate::store::workspaces::Shown;
 /// # Errors
 /// A field error that names the field.
 pub fn workspace_id(field: &'static str, text: &str) -> Result<WorkspaceId, Error> {
-    text.parse()
-        .map_err(|_| Error::field(field, format!("{field} must be a UUID")))
-}
-
-/// A protobuf time.
-#[must_use]
-pub fn timestamp(time: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.timestamp(),
-        nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0),
-    }
-}
-
-/// Reads a protobuf time.
-///
-/// # Errors
-/// A field error for a time beyond what a clock can show.
-pub fn time(field: &'static str, time: &prost_types::Timestamp) -> Result<DateTime<Utc>, Error> {
-    u32::try_from(time.nanos)
-        .ok()
-        .and_then(|nanos| Utc.timestamp_opt(time.seconds, nanos).single())
-        .ok_or_else(|| Error::field(field, format!("{field} is not a time")))
-}
-
-/// A protobuf duration.
-#[must_use]
-pub fn duration(duration: std::time::Duration) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
-    }
+    WorkspaceId::of_field(field, text)
 }
 
 /// A status on the wire.

@@ -25,6 +25,15 @@ macro_rules! rows {
 
 /// Every method but health and reflection, which are public.
 pub const RPCS: &[RpcRow] = rows! {
+    "candor.activity.v1.ActivityLogService" {
+        "Begin" PlatformOnly Call
+        "Complete" PlatformOnly Call
+        "Record" WorkspaceVoice Call
+        "RecordStream" WorkspaceVoice Stream
+        "List" WorkspaceOrOperator Call
+        "SearchSession" WorkspaceOrOperator Call
+        "Notify" WorkspaceVoice Call
+    }
     "candor.registry.v1.RegistryService" {
         "Register" Register Call
         "Heartbeat" Beat Beat

@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod encode;
+pub mod exact;
 pub mod heartbeat;
 mod scan;
 pub mod time;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use candor_peers::time::datetime;
 use candor_proto::registry::v1 as pb;
 
 use crate::legacy::App;
 use crate::legacy::answer::{self, Answer};
 use crate::legacy::call::Call;
 use crate::legacy::json::encode::{Map, Members as _};
-use crate::legacy::shapes::{datetime, time};
+use crate::legacy::shapes::time;
 
 /// GET /health: the legacy constant. `/readyz` on the admin port means it.
 pub(crate) async fn health(_: Arc<App>, _: Call) -> Answer {

@@ -1,5 +1,6 @@
 //! The handlers, one module a resource.
 
+mod activity;
 mod admin;
 mod agents;
 mod connection;
@@ -7,6 +8,7 @@ mod create;
 mod discovery;
 mod events;
 mod heartbeat;
+mod notify;
 mod socket;
 mod stream;
 mod tokens;
@@ -54,6 +56,10 @@ handlers! {
     GET "/workspaces/{id}/tokens" tokens::list;
     POST "/workspaces/{id}/tokens" tokens::mint;
     DELETE "/workspaces/{id}/tokens/{item}" tokens::revoke;
+    GET "/workspaces/{id}/activity" activity::list;
+    POST "/workspaces/{id}/activity" activity::report;
+    POST "/workspaces/{id}/notify" notify::notify;
+    GET "/workspaces/{id}/session-search" activity::search;
     GET "/workspaces/{id}/events/stream" stream::stream;
     GET "/ws" socket::socket;
     GET "/events" events::newest;

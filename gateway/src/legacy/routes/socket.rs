@@ -18,7 +18,6 @@ use crate::legacy::answer::Answer;
 use crate::legacy::call::{Call, bad_request};
 use crate::legacy::frame::Frame;
 use crate::legacy::proof::{CHECK_EVERY, Proof};
-use crate::registry::RegistryClient;
 
 /// Sockets of one gateway.
 const MOST_SOCKETS: usize = 10_000;
@@ -195,7 +194,7 @@ impl Follower {
         let answer = self
             .app
             .registry
-            .call(&RegistryClient::gateway(), request, |mut c, r| async move {
+            .call(&Caller::system("gateway"), request, |mut c, r| async move {
                 c.check_access(r).await
             })
             .await;

@@ -8,7 +8,6 @@ mod fold;
 mod news;
 mod outcome;
 mod service;
-mod weight;
 mod worker;
 
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use candor_events::Bus;
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Beat, Error, Reason, WorkspaceCaller};
+use candor_process::scales::{Scales, Weight};
 use candor_process::telemetry::propagation::TraceParent;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -24,13 +24,17 @@ use tokio_util::sync::CancellationToken;
 use news::News;
 pub use outcome::BeatOutcome;
 pub use service::{BeatService, without_effect};
-use weight::{Scales, Weight};
 
 /// How long a beat may wait for its commit before it answers 503.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Beats that may wait; one more answers 503 at once.
 const QUEUE: usize = 8192;
+
+/// Bytes of text in beats that wait, about.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// What a beat takes without its texts, about, in bytes.
+const EMPTY: usize = 512;
 
 /// A beat on its way into a batch.
 pub(crate) struct Job {
@@ -64,7 +68,7 @@ impl Beats {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let worker = worker::Worker::new(options, policy, events, News::new(bus), jobs);
         let task = tokio::spawn(worker.run(stop));
-        let scales = Scales::default();
+        let scales = Scales::new(MOST_BYTES);
         (Self { queue, scales }, task)
     }
 
@@ -81,7 +85,7 @@ impl Beats {
         traceparent: Option<TraceParent>,
     ) -> Result<BeatOutcome, Error> {
         check(&beat)?;
-        let weight = self.scales.weigh(&beat).ok_or_else(overloaded)?;
+        let weight = self.scales.weigh(size(&beat)).ok_or_else(overloaded)?;
         let (reply, answer) = oneshot::channel();
         let job = Job {
             caller,
@@ -111,6 +115,19 @@ impl Beats {
             }
         }
     }
+}
+
+/// What a beat takes in memory, about, in bytes.
+fn size(beat: &Beat) -> usize {
+    let texts = [
+        beat.sample_error.as_ref(),
+        beat.current_task.as_ref(),
+        beat.runtime_state.as_ref().map(|state| &state.0),
+    ];
+    let metadata = beat.runtime_metadata.iter();
+    let names = metadata.flat_map(|metadata| metadata.capabilities.keys());
+    let bytes = texts.into_iter().flatten().chain(names).map(String::len);
+    EMPTY + bytes.sum::<usize>()
 }
 
 fn overloaded() -> Error {

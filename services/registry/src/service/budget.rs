@@ -16,7 +16,7 @@ pub(super) async fn get(
     request: pb::GetBudgetRequest,
 ) -> Result<pb::Budget, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let mut connection = app.connection().await?;
     let found = workspaces::budget(&mut connection, id).await?;
     found.map(budget).ok_or_else(checks::not_found)
@@ -28,7 +28,7 @@ pub(super) async fn update(
     request: pb::UpdateBudgetRequest,
 ) -> Result<pb::Budget, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    checks::operator(&call)?;
+    call.operator()?;
     if request.budget_limit.is_some_and(|limit| limit < 0) {
         return Err(Error::field(
             "budget_limit",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candor_kernel::Error;
 use candor_proto::registry::v1 as pb;
 
-use super::{Call, checks};
+use super::Call;
 use crate::app::App;
 use crate::store::canvas;
 
@@ -26,7 +26,7 @@ pub(super) async fn set(
     call: Call,
     request: pb::SetViewportRequest,
 ) -> Result<pb::SetViewportResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let pb::Viewport { x, y, zoom } = request
         .viewport
         .filter(|view| view.x.is_finite() && view.y.is_finite() && view.zoom.is_finite())

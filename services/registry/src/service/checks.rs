@@ -1,39 +1,8 @@
 //! What a caller may do, and what a text may hold.
 
+pub(super) use candor_kernel::text::storable as text;
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
 use serde_json::value::RawValue;
-
-use super::Call;
-
-/// The answer for a known caller that may not do this.
-pub(super) fn not_allowed() -> Error {
-    Error::new(Reason::NotAllowed, "this caller may not do that")
-}
-
-/// People and the platform itself.
-pub(super) fn operator(call: &Call) -> Result<(), Error> {
-    if call.caller.is_operator() {
-        Ok(())
-    } else {
-        Err(not_allowed())
-    }
-}
-
-/// The platform itself only.
-pub(super) fn platform(call: &Call) -> Result<(), Error> {
-    match call.caller {
-        Caller::System { .. } => Ok(()),
-        _ => Err(not_allowed()),
-    }
-}
-
-/// The workspace itself, a person, or the platform.
-pub(super) fn self_or_operator(call: &Call, id: WorkspaceId) -> Result<(), Error> {
-    match &call.caller {
-        Caller::Workspace(caller) if caller.id == id && !caller.stale => Ok(()),
-        _ => operator(call),
-    }
-}
 
 /// The workspace itself, nobody else: beats, registers and cards are an agent's
 /// own words.
@@ -47,21 +16,14 @@ pub(super) fn only_self(caller: &Caller, id: WorkspaceId) -> Result<&WorkspaceCa
     }
 }
 
-/// Refuses texts that Postgres cannot hold.
-pub(super) fn text(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.contains('\0') {
-        return Err(Error::field(
-            field,
-            format!("{field} must not contain NUL characters"),
-        ));
-    }
-    Ok(())
+/// Refuses what is no JSON.
+pub(super) fn is_json<'a>(field: &'static str, text: &'a str) -> Result<&'a RawValue, Error> {
+    serde_json::from_str(text).map_err(|_| Error::field(field, format!("{field} is not JSON")))
 }
 
 /// Refuses what is no JSON, or JSON that Postgres' `jsonb` cannot hold.
 pub(super) fn json(field: &'static str, text: &str) -> Result<(), Error> {
-    let raw: &RawValue = serde_json::from_str(text)
-        .map_err(|_| Error::field(field, format!("{field} is not JSON")))?;
+    let raw = is_json(field, text)?;
     bearable(raw.get()).map_err(|problem| Error::field(field, format!("{field} {problem}")))?;
     // The escape may itself be escaped; then a full look is worth its price.
     if raw.get().contains("\\u0000") {

@@ -37,7 +37,7 @@ pub(super) async fn create(
     call: Call,
     request: pb::CreateWorkspaceRequest,
 ) -> Result<pb::CreateWorkspaceResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let plan = plan(&request)?;
     let id = WorkspaceId::from_uuid(uuid::Uuid::now_v7());
     let decision = first_decision(&request, &plan);

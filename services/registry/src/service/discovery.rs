@@ -140,7 +140,7 @@ pub(super) async fn peers(
     request: pb::ListPeersRequest,
 ) -> Result<pb::ListPeersResponse, Error> {
     let id = wire::workspace_id("id", &request.id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let wanted = request
         .q
         .as_deref()

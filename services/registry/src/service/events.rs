@@ -24,6 +24,8 @@ const MOST_LISTED: i64 = 100;
 const PAGE: i64 = 500;
 /// Between two looks at a watcher's credential.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// Longest wait for a watcher to take an event.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// Events a slow watcher may be behind in memory; the table keeps the rest.
 const BUFFER: usize = 256;
 
@@ -32,7 +34,7 @@ pub(super) async fn list(
     call: Call,
     request: pb::ListEventsRequest,
 ) -> Result<pb::ListEventsResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let workspace = request
         .workspace_id
         .as_deref()
@@ -91,8 +93,8 @@ pub(super) async fn watch(
 
 fn may_watch(call: &Call, only: Option<WorkspaceId>) -> Result<(), Error> {
     match only {
-        Some(id) => checks::self_or_operator(call, id),
-        None => checks::operator(call),
+        Some(id) => call.self_or_operator(id),
+        None => call.operator(),
     }
 }
 
@@ -131,7 +133,7 @@ impl Watcher {
                 }
             };
             match notice {
-                Some(Notice::Transient(envelope)) => self.offer(&envelope)?,
+                Some(Notice::Transient(envelope)) => self.offer(&envelope).await?,
                 Some(Notice::Stored(_)) => self.drain().await?,
                 Some(Notice::Lagged(_)) if self.transient => return Err(behind()),
                 // A gap in what is not stored is no gap in what is.
@@ -181,8 +183,9 @@ impl Watcher {
     }
 
     /// Offers an event that is not stored. For a watcher that does not keep up
-    /// heartbeats are dropped; before anything else is, the watch ends.
-    fn offer(&self, envelope: &Envelope) -> Result<(), Error> {
+    /// heartbeats are dropped; for others it waits, and the watch ends before one
+    /// of them is dropped: by the deadline, or by the bus that cannot wait.
+    async fn offer(&self, envelope: &Envelope) -> Result<(), Error> {
         let wanted = self
             .only
             .is_none_or(|id| envelope.workspace_id == id.to_string());
@@ -196,11 +199,17 @@ impl Watcher {
                 seq: 0,
                 traceparent: String::new(),
             };
-            if self.out.try_send(Ok(event)).is_err() {
-                metrics::counter!("candor_transient_events_dropped_total").increment(1);
-                if !envelope.is_heartbeat() {
-                    return Err(behind());
+            if envelope.is_heartbeat() {
+                if self.out.try_send(Ok(event)).is_err() {
+                    metrics::counter!("candor_transient_events_dropped_total").increment(1);
                 }
+            } else if self
+                .out
+                .send_timeout(Ok(event), TAKEN_WITHIN)
+                .await
+                .is_err()
+            {
+                return Err(behind());
             }
         }
         Ok(())
@@ -222,7 +231,7 @@ pub(super) async fn cursor(
     call: Call,
     _: pb::GetEventCursorRequest,
 ) -> Result<pb::GetEventCursorResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     // What is committed is numbered first: it is not what comes.
     let last_seq = sequencer::draw_all(&app.store).await?;
     app.bus.advance(last_seq);
@@ -235,7 +244,7 @@ pub(super) async fn append(
     call: Call,
     request: pb::AppendEventsRequest,
 ) -> Result<pb::AppendEventsResponse, Error> {
-    checks::platform(&call)?;
+    call.platform()?;
     let mut tx = app.store.begin().await?;
     let mut appended = 0;
     for event in &request.events {
@@ -271,25 +280,33 @@ pub(super) async fn append(
     Ok(pb::AppendEventsResponse { appended })
 }
 
-/// Offers an event to whoever watches now.
+/// Offers events to whoever watches now.
 pub(super) async fn publish(
     app: Arc<App>,
     call: Call,
     request: pb::PublishTransientRequest,
 ) -> Result<pb::PublishTransientResponse, Error> {
-    checks::platform(&call)?;
-    let event = request
-        .event
-        .ok_or_else(|| Error::field("event", "event is required"))?;
-    checks::json("payload", &event.payload)?;
-    let envelope = Envelope {
-        event: event.event_type,
-        workspace_id: event.workspace_id,
-        timestamp: chrono::Utc::now(),
-        payload: event.payload,
-        seq: None,
-    };
-    let receivers = app.bus.publish_transient(envelope);
+    call.platform()?;
+    let events: Vec<pb::Event> = request.event.into_iter().chain(request.events).collect();
+    if events.is_empty() {
+        return Err(Error::field("event", "event is required"));
+    }
+    // All or nothing.
+    for event in &events {
+        checks::text("event_type", &event.event_type)?;
+        checks::is_json("payload", &event.payload)?;
+    }
+    let now = chrono::Utc::now();
+    let mut receivers = 0;
+    for event in events {
+        receivers = app.bus.publish_transient(Envelope {
+            event: event.event_type,
+            workspace_id: event.workspace_id,
+            timestamp: now,
+            payload: event.payload,
+            seq: None,
+        });
+    }
     Ok(pb::PublishTransientResponse {
         receivers: i32::try_from(receivers).unwrap_or(i32::MAX),
     })

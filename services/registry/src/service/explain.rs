@@ -18,7 +18,7 @@ pub(super) async fn explain(
     request: pb::ExplainStatusRequest,
 ) -> Result<pb::ExplainStatusResponse, Error> {
     let id = wire::workspace_id("id", &request.id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let limit = match request.limit {
         0 => 20,
         given => i64::from(given).clamp(1, 100),
@@ -70,7 +70,7 @@ pub(super) async fn liveness(
     call: Call,
     _: pb::GetLivenessRequest,
 ) -> Result<pb::GetLivenessResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let subsystems = app
         .ticks
         .all()

@@ -17,12 +17,11 @@ mod workspaces;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use candor_identity::{Inbound, Who};
-use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
+use candor_identity::Call;
+use candor_identity::call::answer;
+use candor_kernel::Error;
 use candor_process::grpc::to_status;
-use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_server::RegistryService;
 use futures::Stream;
@@ -33,78 +32,8 @@ use crate::app::App;
 /// Whom assertions for this service are made out to.
 pub const AUDIENCE: &str = "candor.registry.v1.RegistryService";
 
-/// Longest work on one call; a stream's begins with its answer (promise P9).
-const DEADLINE: Duration = Duration::from_secs(2);
-
 /// A response stream.
 pub type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// What the identity layer and the tracing layer learnt about a call.
-#[derive(Clone)]
-pub struct Call {
-    /// Who calls.
-    pub caller: Caller,
-    /// What a direct caller presented, so that a proof can be checked again.
-    pub inbound: Option<Inbound>,
-    /// W3C traceparent of the call, if it is traced.
-    pub traceparent: Option<TraceParent>,
-}
-
-impl Call {
-    /// The workspace that speaks for itself: as Candor's other process
-    /// authenticated it, or as what was presented proves for `id`.
-    ///
-    /// # Errors
-    /// `MISSING_CREDENTIAL`, `INVALID_CREDENTIAL` and the other refusals.
-    async fn agent(&self, who: Who, id: WorkspaceId) -> Result<WorkspaceCaller, Error> {
-        let caller = self.principal(who, id).await?;
-        Ok(checks::only_self(&caller, id)?.clone())
-    }
-
-    /// Who calls about workspace `id`: known already, or by what was presented.
-    async fn principal(&self, who: Who, id: WorkspaceId) -> Result<Caller, Error> {
-        match &self.inbound {
-            None => Ok(self.caller.clone()),
-            Some(inbound) => Ok(inbound
-                .authenticator
-                .authenticate(inbound.mode, &inbound.presented, who, Some(id))
-                .await?),
-        }
-    }
-
-    /// True if a direct caller's proof was overtaken; it is looked at again then.
-    fn is_outdated<T>(&self, outcome: &Result<T, Error>, id: &str) -> bool {
-        let overtaken =
-            matches!(outcome, Err(error) if error.reason() == Reason::CredentialChanged);
-        match (&self.inbound, id.parse()) {
-            (Some(inbound), Ok(id)) if overtaken => {
-                inbound.authenticator.forget(&inbound.presented, id);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        let caller = request
-            .extensions()
-            .get::<Caller>()
-            .cloned()
-            .ok_or_else(|| {
-                Error::new(
-                    Reason::MissingCredential,
-                    "no identity: authenticate with metadata `authorization`",
-                )
-            })?;
-        let traceparent = TraceParent::current();
-        let inbound = request.extensions().get::<Inbound>().cloned();
-        Ok(Self {
-            caller,
-            inbound,
-            traceparent,
-        })
-    }
-}
 
 /// The service; cheap to clone.
 #[derive(Clone)]
@@ -127,19 +56,10 @@ impl RegistryGrpc {
     where
         F: Future<Output = Result<Res, Error>>,
     {
-        let call = Call::of(&request).map_err(|error| to_status(&error))?;
-        // Postgres' own deadlines do not help when nothing of it answers.
-        let work = handler(Arc::clone(&self.app), call, request.into_inner());
-        let outcome = match tokio::time::timeout(DEADLINE, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::store_unavailable(
-                "no answer within the deadline of a call",
-            )),
-        };
-        match outcome {
-            Ok(response) => Ok(Response::new(response)),
-            Err(error) => Err(to_status(&error)),
-        }
+        answer(request, |call, message| {
+            handler(Arc::clone(&self.app), call, message)
+        })
+        .await
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn delete(
     call: Call,
     request: pb::DeleteWorkspaceRequest,
 ) -> Result<pb::DeleteWorkspaceResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let id = wire::workspace_id("id", &request.id)?;
     let mut tx = app.store.begin().await?;
     // No child may appear, or move, between the look and the removal.

@@ -19,7 +19,7 @@ pub(super) async fn issue(
     request: pb::IssueTokenRequest,
 ) -> Result<pb::IssueTokenResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let mut tx = app.store.begin().await?;
     // The lock makes the count below hold until the commit.
     state::lock(&mut tx, &[id.as_uuid()]).await?;
@@ -30,7 +30,7 @@ pub(super) async fn issue(
         return Err(checks::not_found());
     }
     if request.test {
-        checks::operator(&call)?;
+        call.operator()?;
     } else if tokens::count_live(&mut tx, id).await? >= tokens::MOST_LIVE_TOKENS {
         return Err(Error::new(
             Reason::TooManyTokens,
@@ -53,7 +53,7 @@ pub(super) async fn list(
     request: pb::ListTokensRequest,
 ) -> Result<pb::ListTokensResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let limit = if (1..=200).contains(&request.limit) {
         i64::from(request.limit)
     } else {
@@ -85,7 +85,7 @@ pub(super) async fn revoke(
     request: pb::RevokeTokenRequest,
 ) -> Result<pb::RevokeTokenResponse, Error> {
     let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     let token: TokenId = request
         .token_id
         .parse()
@@ -109,7 +109,7 @@ pub(super) async fn report_rejected(
     call: Call,
     request: pb::ReportRejectedBeatsRequest,
 ) -> Result<pb::ReportRejectedBeatsResponse, Error> {
-    checks::platform(&call)?;
+    call.platform()?;
     for beats in &request.rejected {
         let id = wire::workspace_id("workspace_id", &beats.workspace_id)?;
         let last = beats
@@ -134,7 +134,7 @@ pub(super) async fn verify(
     call: Call,
     request: pb::VerifyTokenRequest,
 ) -> Result<pb::VerifyTokenResponse, Error> {
-    checks::platform(&call)?;
+    call.platform()?;
     let mut connection = app.connection().await?;
     let mut response = pb::VerifyTokenResponse::default();
     if !request.token_hash.is_empty() {

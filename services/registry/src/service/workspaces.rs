@@ -25,7 +25,7 @@ pub(super) async fn get(
         .await?
         .pop();
     let workspace = shown(&app, row.ok_or_else(checks::not_found)?)?;
-    Ok(if checks::self_or_operator(&call, id).is_ok() {
+    Ok(if call.self_or_operator(id).is_ok() {
         workspace
     } else {
         public(workspace)
@@ -62,7 +62,7 @@ pub(super) async fn list(
     call: Call,
     request: pb::ListWorkspacesRequest,
 ) -> Result<pb::ListWorkspacesResponse, Error> {
-    checks::operator(&call)?;
+    call.operator()?;
     let after = page::read(&request.page_token)?;
     let mut connection = app.connection().await?;
     let rows = workspaces::show(&mut connection, Which::After(after)).await?;
@@ -87,9 +87,9 @@ pub(super) async fn state(
     let caller = call.principal(Who::OwnWorkspace, id).await?;
     let stale = match caller.workspace() {
         Some(caller) if caller.id == id => caller.stale,
-        Some(_) => return Err(checks::not_allowed()),
+        Some(_) => return Err(candor_identity::call::not_allowed()),
         None if caller.is_operator() => false,
-        None => return Err(checks::not_allowed()),
+        None => return Err(candor_identity::call::not_allowed()),
     };
     let mut connection = app.connection().await?;
     let loaded = states::load(&mut connection, id).await?;
@@ -119,7 +119,7 @@ pub(super) async fn update(
     request: pb::UpdateWorkspaceRequest,
 ) -> Result<pb::UpdateWorkspaceResponse, Error> {
     let id = wire::workspace_id("id", &request.id)?;
-    checks::self_or_operator(&call, id)?;
+    call.self_or_operator(id)?;
     refuse_sensitive(&call, &request)?;
     let changes = changes(&request)?;
     let mut tx = app.store.begin().await?;

@@ -3,21 +3,32 @@
 use async_trait::async_trait;
 use candor_identity::{CredentialStore, StoredCredential, StoredToken, WorkspaceStanding};
 use candor_kernel::token::{TokenHash, TokenKind, TokenState};
-use candor_kernel::{AuthVersion, Epoch, Error, WorkspaceId};
+use candor_kernel::{AuthVersion, Caller, Epoch, Error, WorkspaceId};
 use candor_proto::registry::v1 as pb;
-use chrono::DateTime;
 
-use super::RegistryClient;
+use crate::RegistryClient;
+use crate::time::datetime;
 
 /// Asks the registry what a hash proves.
 #[derive(Debug, Clone)]
-pub struct RemoteCredentials(pub RegistryClient);
+pub struct RemoteCredentials {
+    registry: RegistryClient,
+    caller: Caller,
+}
 
 impl RemoteCredentials {
+    /// Asks as the part of the platform called `name`.
+    #[must_use]
+    pub fn new(registry: RegistryClient, name: &str) -> Self {
+        Self {
+            registry,
+            caller: Caller::system(name),
+        }
+    }
+
     async fn ask(&self, request: pb::VerifyTokenRequest) -> Result<pb::VerifyTokenResponse, Error> {
-        let gateway = RegistryClient::gateway();
-        self.0
-            .call(&gateway, request, |mut client, request| async move {
+        self.registry
+            .call(&self.caller, request, |mut client, request| async move {
                 client.verify_token(request).await
             })
             .await
@@ -99,8 +110,6 @@ fn stored(record: &pb::TokenRecord) -> Result<StoredToken, Error> {
         fence_epoch: Epoch(record.fence_epoch),
         auth_version: AuthVersion(record.auth_version),
         workspace_removed: record.workspace_removed,
-        revoked_at: record.revoked_at.as_ref().and_then(|at| {
-            DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).unwrap_or_default())
-        }),
+        revoked_at: record.revoked_at.as_ref().and_then(datetime),
     })
 }

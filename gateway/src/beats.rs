@@ -7,15 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use candor_identity::Signer;
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller};
+use candor_peers::{Peer, RegistryClient, no_answer};
 use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 use chrono::Utc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-
-use super::remote::AUDIENCE;
-use super::{RegistryClient, no_answer};
 
 /// Beats that may wait for an answer; one more answers 503 at once.
 const MOST_IN_FLIGHT: usize = 4096;
@@ -166,7 +164,7 @@ impl Link {
     > {
         // Room for every beat that may be in flight: sending never waits.
         let (out, messages) = mpsc::channel(MOST_IN_FLIGHT);
-        let gateway = RegistryClient::gateway();
+        let gateway = Caller::system("gateway");
         let opened = self.client.call(
             &gateway,
             ReceiverStream::new(messages),
@@ -220,7 +218,9 @@ impl Link {
 
     fn message(&self, id: u64, job: Outgoing) -> (pb::HeartbeatStreamRequest, Reply) {
         let caller = Caller::Workspace(job.caller);
-        let identity = self.signer.sign(&caller, AUDIENCE, Utc::now());
+        let identity = self
+            .signer
+            .sign(&caller, Peer::Registry.audience(), Utc::now());
         let message = pb::HeartbeatStreamRequest {
             id,
             beat: Some(job.beat),

@@ -4,23 +4,25 @@
 use std::time::Duration;
 
 use candor_identity::{RejectedBeats, Rejection};
-use candor_kernel::WorkspaceId;
+use candor_kernel::{Caller, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
-use super::RegistryClient;
+use crate::RegistryClient;
+use crate::time::timestamp;
 
 /// Between two reports.
 const EVERY: Duration = Duration::from_secs(1);
 /// Workspaces in one report, at most.
 const MOST: usize = 1000;
 
-/// Reports until stopped. What could not be told is kept for the next report.
+/// Reports until stopped, as the part of the platform called `name`. What could not be told is kept for the next report.
 ///
 /// # Errors
 /// Never; the signature is that of a part of a process.
 pub async fn report_rejected(
     registry: RegistryClient,
+    name: &str,
     rejected: RejectedBeats,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -34,9 +36,9 @@ pub async fn report_rejected(
             let report = pb::ReportRejectedBeatsRequest {
                 rejected: part.iter().map(message).collect(),
             };
-            let gateway = RegistryClient::gateway();
+            let caller = Caller::system(name);
             let told = registry
-                .call(&gateway, report, |mut client, request| async move {
+                .call(&caller, report, |mut client, request| async move {
                     client.report_rejected_beats(request).await
                 })
                 .await;
@@ -54,9 +56,6 @@ fn message((id, rejection): &(WorkspaceId, Rejection)) -> pb::RejectedBeats {
     pb::RejectedBeats {
         workspace_id: id.to_string(),
         count: rejection.count,
-        last: Some(prost_types::Timestamp {
-            seconds: rejection.last.timestamp(),
-            nanos: i32::try_from(rejection.last.timestamp_subsec_nanos()).unwrap_or_default(),
-        }),
+        last: Some(timestamp(rejection.last)),
     }
 }

@@ -1,0 +1,201 @@
+//! Reading rows: newest first, or on from a cursor.
+
+use candor_kernel::{Error, WorkspaceId};
+use candor_process::pool::store_error;
+use chrono::{DateTime, Utc};
+use futures::{Stream, TryStreamExt as _};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A row as it is stored. Bodies are in one of three columns: text, bytes, or an
+/// older platform's jsonb.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct StoredRow {
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub activity_type: String,
+    pub source_kind: String,
+    pub source_id: Option<Uuid>,
+    pub source_ref: Option<String>,
+    pub auth: Option<String>,
+    pub claimed_source: Option<String>,
+    pub conversation: bool,
+    pub target_id: Option<Uuid>,
+    pub method: Option<String>,
+    pub summary: Option<String>,
+    pub status: Option<String>,
+    pub error_detail: Option<String>,
+    pub duration_ms: Option<i32>,
+    pub request_text: Option<String>,
+    pub request_bytes: Option<Vec<u8>>,
+    pub response_text: Option<String>,
+    pub response_bytes: Option<Vec<u8>>,
+    pub tool_trace: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub is_final: bool,
+    pub was_reaped: bool,
+    pub traceparent: Option<String>,
+}
+
+/// Which rows.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)]
+pub struct Filter {
+    pub activity_type: Option<String>,
+    pub conversation: Option<bool>,
+    pub peer: Option<Uuid>,
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Place {
+    pub created_at: DateTime<Utc>,
+    pub seq: i64,
+    pub id: Uuid,
+}
+
+/// Where a listed row of a workspace stands; none if it is not there (any more).
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn place(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    id: Uuid,
+) -> Result<Option<Place>, Error> {
+    sqlx::query_as!(
+        Place,
+        r#"SELECT created_at AS "created_at!", seq, id FROM public.activity_logs
+           WHERE id = $1 AND workspace_id = $2 AND phase <> 'intent' AND created_at IS NOT NULL"#,
+        id,
+        workspace.as_uuid()
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(store_error)
+}
+
+macro_rules! listing {
+    ($connection:expr, $workspace:expr, $filter:expr, $from:expr, $limit:expr, $beyond:literal) => {
+        sqlx::query_as!(
+            StoredRow,
+            r#"SELECT id, workspace_id, activity_type, source_kind, source_id, source_ref, auth,
+                      claimed_source, coalesce(conversation, source_id IS NULL) AS "conversation!",
+                      target_id, method, summary, status, error_detail, duration_ms,
+                      coalesce(request_text, request_body::text) AS request_text, request_bytes,
+                      coalesce(response_text, response_body::text) AS response_text,
+                      response_bytes,
+                      coalesce(tool_trace_text, tool_trace::text) AS tool_trace,
+                      created_at AS "created_at!", phase = 'final' AS "is_final!",
+                      reaped_at IS NOT NULL AS "was_reaped!", traceparent
+               FROM public.activity_logs
+               WHERE workspace_id = $1 AND phase <> 'intent' AND created_at IS NOT NULL
+                 AND ($2::text IS NULL OR activity_type = $2)
+                 AND ($3::boolean IS NULL OR coalesce(conversation, source_id IS NULL) = $3)
+                 AND ($4::uuid IS NULL OR source_id = $4 OR target_id = $4)
+                 AND ($5::timestamptz IS NULL OR created_at < $5)
+                 AND ($6::timestamptz IS NULL OR "#
+                + $beyond,
+            $workspace.as_uuid(),
+            $filter.activity_type.as_deref(),
+            $filter.conversation,
+            $filter.peer,
+            $filter.before,
+            $from.map(|place: Place| place.created_at),
+            $from.map(|place: Place| place.seq),
+            $from.map(|place: Place| place.id),
+            $limit
+        )
+        .fetch($connection)
+        .map_err(store_error)
+    };
+}
+
+/// Rows before a place, newest first.
+pub fn newest<'a>(
+    connection: &'a mut PgConnection,
+    workspace: WorkspaceId,
+    filter: &'a Filter,
+    from: Option<Place>,
+    limit: i64,
+) -> impl Stream<Item = Result<StoredRow, Error>> + 'a {
+    listing!(
+        connection,
+        workspace,
+        filter,
+        from,
+        limit,
+        r#"(created_at, seq, id) < ($6, $7::bigint, $8::uuid))
+               ORDER BY created_at DESC, seq DESC, id DESC LIMIT $9"#
+    )
+}
+
+/// Rows after a place, oldest first. A place is never passed by a row that
+/// commits later.
+pub fn oldest<'a>(
+    connection: &'a mut PgConnection,
+    workspace: WorkspaceId,
+    filter: &'a Filter,
+    from: Option<Place>,
+    limit: i64,
+) -> impl Stream<Item = Result<StoredRow, Error>> + 'a {
+    listing!(
+        connection,
+        workspace,
+        filter,
+        from,
+        limit,
+        r#"(created_at, seq, id) > ($6, $7::bigint, $8::uuid))
+               ORDER BY created_at, seq, id LIMIT $9"#
+    )
+}
+
+/// An outcome that came too late to be its row's own.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Late {
+    pub id: Uuid,
+    pub received_at: DateTime<Utc>,
+    pub status: String,
+    pub error_detail: Option<String>,
+    pub duration_ms: Option<i32>,
+    pub response_text: Option<String>,
+    pub response_bytes: Option<Vec<u8>>,
+}
+
+/// The late outcomes of these rows.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn late(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Late>, Error> {
+    sqlx::query_as!(
+        Late,
+        r#"SELECT id, received_at, status, error_detail, duration_ms, response_text,
+                  response_bytes
+           FROM activity.late_outcomes WHERE id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)
+}
+
+/// A workspace's name, and whether it was removed.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn workspace_name(
+    connection: &mut PgConnection,
+    id: WorkspaceId,
+) -> Result<Option<String>, Error> {
+    sqlx::query_scalar!(
+        "SELECT name FROM public.workspaces WHERE id = $1 AND status IS DISTINCT FROM 'removed'",
+        id.as_uuid()
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(store_error)
+}
