@@ -26,6 +26,8 @@ enum Command {
     Ps(operator::PsArgs),
     /// Follow status changes as they happen.
     Watch(operator::WatchArgs),
+    /// Show who said what to whom.
+    Activity(operator::ActivityArgs),
     /// Say why a workspace has its status.
     Explain(operator::ExplainArgs),
     /// Look for what is wrong with an installation.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::main(*args),
         Command::Ps(args) => operator::block_on(operator::ps(args)),
         Command::Watch(args) => operator::block_on(operator::watch(args)),
+        Command::Activity(args) => operator::block_on(operator::activity(args)),
         Command::Explain(args) => operator::block_on(operator::explain(args)),
         Command::Doctor(args) => operator::block_on(operator::doctor(args)),
         Command::Migrate(args) => operator::block_on(migrate::run(args)),

@@ -112,6 +112,49 @@ async fn a_canvas_sees_a_task_and_a_wedge_as_legacy_frames() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_canvas_sees_what_an_agent_reports_and_says() {
+    let data = DataDir::new().unwrap();
+    let candor = up(&data).await;
+    let mut client = Client::new(candor.http());
+    let agent = FakeAgent::enrolled(&mut client, "talks").await.unwrap();
+    let stranger = FakeAgent::enrolled(&mut client, "sibling").await.unwrap();
+    let origin = [("origin", "http://localhost:3000")];
+    let mut canvas = connect(&candor, "", &origin).await.unwrap();
+    let target = format!("/workspaces/{}/activity", agent.id);
+    let row = json!({"activity_type": "a2a_send", "summary": "to a sibling",
+                     "target_id": stranger.id, "duration_ms": 12});
+    let answer = client
+        .send(Call::post(target, &row).bearer(&agent.token))
+        .await;
+    assert_eq!(answer.unwrap().status, 200);
+    let target = format!("/workspaces/{}/notify", agent.id);
+    let file = json!({"uri": "workspace:/a", "name": "a.txt", "size": 5});
+    let words = json!({"message": "done <b>", "attachments": [file]});
+    let answer = client
+        .send(Call::post(target, &words).bearer(&agent.token))
+        .await;
+    assert_eq!(answer.unwrap().status, 200);
+
+    let logged = next(&mut canvas).await.unwrap();
+    assert_eq!(logged["event"], "ACTIVITY_LOGGED");
+    assert_eq!(logged["workspace_id"], agent.id.as_str());
+    assert_eq!(
+        logged["payload"],
+        json!({"activity_type": "a2a_send", "method": null, "summary": "to a sibling",
+               "status": "ok", "source_id": agent.id, "target_id": stranger.id,
+               "duration_ms": 12})
+    );
+    let said = next(&mut canvas).await.unwrap();
+    assert_eq!(said["event"], "AGENT_MESSAGE");
+    assert_eq!(
+        said["payload"],
+        json!({"message": "done <b>", "workspace_id": agent.id, "name": "talks",
+               "attachments": [file]})
+    );
+    assert!(said.get("seq").is_none(), "it is not stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_resumes_after_a_kill_with_every_stored_event_once() {
     let data = DataDir::new().unwrap();
     let mut candor = up(&data).await;

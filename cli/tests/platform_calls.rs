@@ -4,16 +4,13 @@
 
 use std::time::Duration;
 
-use candor_identity::{Keys, Signer, assertion};
-use candor_kernel::Caller;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use candor_proto::registry::v1::{
     AppendEventsRequest, Event, PublishTransientRequest, WatchEventsRequest,
 };
+use candor_testkit::peer;
 use candor_testkit::platform::{Binaries, IDENTITY_KEY};
 use candor_testkit::postgres::Postgres;
-use chrono::Utc;
-use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
 const AUDIENCE: &str = "candor.registry.v1.RegistryService";
@@ -22,17 +19,7 @@ const WORKSPACE: &str = "01a20000-0000-4000-8000-0000000000aa";
 
 /// A request of a process that holds `key`.
 fn signed<T>(message: T, key: &str, audience: &str) -> Request<T> {
-    let signer = Signer::new(Keys::new(key, None).unwrap());
-    let caller = Caller::System {
-        name: "relay".to_owned(),
-    };
-    let identity = signer.sign(&caller, audience, Utc::now());
-    let mut request = Request::new(message);
-    let value = MetadataValue::from_bytes(&identity);
-    request
-        .metadata_mut()
-        .insert_bin(assertion::METADATA, value);
-    request
+    peer::signed(message, "relay", audience, key)
 }
 
 fn event(payload: &str) -> Event {

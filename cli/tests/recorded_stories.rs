@@ -4,15 +4,15 @@
 
 use candor_testkit::platform::{Binaries, DataDir};
 use candor_testkit::replay::pending::PENDING;
-use candor_testkit::replay::{Expectations, Replay, original_step1};
+use candor_testkit::replay::{Expectations, Replay, original};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_line_agrees_or_deviates_as_expected() {
     let data = DataDir::new().unwrap();
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
     let candor = binaries.up(&data, &[]).await.unwrap();
-    let lines = original_step1().unwrap();
-    let expectations = Expectations::step1().unwrap();
+    let lines = original().unwrap();
+    let expectations = Expectations::load().unwrap();
     let deviating = expectations.iter().count();
     let asked = lines.iter().filter(|line| line.exchange.is_some()).count();
 

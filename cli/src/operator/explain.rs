@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::ps::as_json;
-use super::reach::{ReachArgs, told, workspaces};
+use super::reach::{ReachArgs, told, workspace_id};
 use super::show;
 
 /// Say why a workspace has its status.
@@ -25,11 +25,7 @@ pub struct ExplainArgs {
 pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
     let reach = &args.reach;
     let mut client = reach.connect().await?;
-    let id = if args.workspace.parse::<candor_kernel::WorkspaceId>().is_ok() {
-        args.workspace.clone()
-    } else {
-        by_name(&args.workspace, &workspaces(&mut client, reach).await?)?
-    };
+    let id = workspace_id(reach, &args.workspace).await?;
     let request = reach.request(pb::ExplainStatusRequest {
         id,
         limit: args.limit,
@@ -45,17 +41,6 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
         print(&told);
     }
     Ok(())
-}
-
-fn by_name(name: &str, listed: &[pb::Workspace]) -> Result<String, Box<dyn Error>> {
-    let mut found = listed.iter().filter(|workspace| workspace.name == name);
-    match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one.id.clone()),
-        (Some(_), Some(_)) => {
-            Err(format!("several workspaces are called {name:?}: use the id").into())
-        }
-        (None, _) => Err(format!("no workspace is called {name:?}").into()),
-    }
 }
 
 fn print(told: &pb::ExplainStatusResponse) {

@@ -1,5 +1,6 @@
 //! The operator's commands; everything over gRPC, so they work from anywhere.
 
+mod activity;
 mod doctor;
 mod explain;
 mod ps;
@@ -10,6 +11,7 @@ mod watch;
 use std::error::Error;
 use std::future::Future;
 
+pub use activity::{ActivityArgs, activity};
 pub use doctor::{DoctorArgs, doctor};
 pub use explain::{ExplainArgs, explain};
 pub use ps::{PsArgs, ps};

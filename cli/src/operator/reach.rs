@@ -43,17 +43,22 @@ impl ReachArgs {
             .unwrap_or_else(|| "127.0.0.1:50051".to_owned())
     }
 
-    /// Connects.
+    /// Connects to the registry.
     pub async fn connect(&self) -> Result<RegistryServiceClient<Channel>, Box<dyn Error>> {
+        let channel = self.channel().await?;
+        Ok(RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
+    }
+
+    /// Connects.
+    pub async fn channel(&self) -> Result<Channel, Box<dyn Error>> {
         let address = self.address();
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(DEADLINE)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(|error| {
-            format!("nothing answers at {address} ({error}): is `candor up` running? pass --grpc HOST:PORT")
-        })?;
-        Ok(RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
+        endpoint.connect().await.map_err(|error| {
+            format!("nothing answers at {address} ({error}): is `candor up` running? pass --grpc HOST:PORT").into()
+        })
     }
 
     /// A request with a deadline and the operator's credential.
@@ -91,6 +96,22 @@ pub async fn workspaces(
         if page_token.is_empty() {
             return Ok(all);
         }
+    }
+}
+
+/// The id of a workspace that is given by id, or by a name that only one has.
+pub async fn workspace_id(reach: &ReachArgs, given: &str) -> Result<String, Box<dyn Error>> {
+    if given.parse::<candor_kernel::WorkspaceId>().is_ok() {
+        return Ok(given.to_owned());
+    }
+    let listed = workspaces(&mut reach.connect().await?, reach).await?;
+    let mut found = listed.iter().filter(|workspace| workspace.name == given);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one.id.clone()),
+        (Some(_), Some(_)) => {
+            Err(format!("several workspaces are called {given:?}: use the id").into())
+        }
+        (None, _) => Err(format!("no workspace is called {given:?}").into()),
     }
 }
 

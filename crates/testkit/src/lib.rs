@@ -17,6 +17,7 @@ pub mod http;
 pub mod legacy;
 pub mod load;
 pub mod otlp;
+pub mod peer;
 pub mod platform;
 pub mod postgres;
 pub mod process;

@@ -121,6 +121,40 @@ impl Binaries {
         self.service("candor-registry", &settings, env).await
     }
 
+    /// A `candor-activity-log` on a migrated database, beside a registry.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn activity_log(
+        &self,
+        database_url: &str,
+        registry: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        self.activity_log_at("127.0.0.1:0", database_url, registry, env)
+            .await
+    }
+
+    /// The same at an address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn activity_log_at(
+        &self,
+        address: &str,
+        database_url: &str,
+        registry: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        let registry = format!("http://{registry}");
+        let settings = [
+            ("--database-url", database_url),
+            ("--registry", registry.as_str()),
+            ("--grpc", address),
+        ];
+        self.service("candor-activity-log", &settings, env).await
+    }
+
     /// A `candor-gateway` in front of a registry.
     ///
     /// # Errors
@@ -130,8 +164,21 @@ impl Binaries {
         registry: SocketAddr,
         env: &[(&str, &str)],
     ) -> Result<Platform, StartError> {
+        self.gateway_at("127.0.0.1:0", registry, env).await
+    }
+
+    /// The same at an address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn gateway_at(
+        &self,
+        address: &str,
+        registry: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
         let registry = format!("http://{registry}");
-        let settings = [("--registry", registry.as_str()), ("--http", "127.0.0.1:0")];
+        let settings = [("--registry", registry.as_str()), ("--http", address)];
         self.service("candor-gateway", &settings, env).await
     }
 

@@ -7,6 +7,7 @@ use candor_proto::registry::v1 as pb;
 use serde_json::value::RawValue;
 
 use super::json::encode::{Map, Members as _, Writer};
+use super::json::scan::paired;
 use super::json::time::rfc3339;
 
 /// A protobuf time as a legacy one; `null` if there is none.
@@ -95,7 +96,7 @@ pub(crate) fn with_body(item: Map, name: &str, body: Option<&activity_pb::Body>)
     };
     let text = String::from_utf8_lossy(&body.content);
     match serde_json::from_str::<&RawValue>(&text) {
-        Ok(_) => item.json_text(name, &text),
+        Ok(_) => item.json_text(name, &paired(&text)),
         Err(_) => item.string(name, &text),
     }
 }

@@ -33,15 +33,19 @@ pub struct Expectation {
 pub struct Expectations(BTreeMap<(String, u32), Expectation>);
 
 impl Expectations {
-    /// Those of `data/candor-step1.jsonl`.
+    /// Those of `data/candor-step*.jsonl`.
     ///
     /// # Errors
-    /// [`DataError`] when the file in this crate is damaged.
-    pub fn step1() -> Result<Self, DataError> {
-        let lines: Vec<Expectation> = parse(
+    /// [`DataError`] when a file in this crate is damaged.
+    pub fn load() -> Result<Self, DataError> {
+        let mut lines: Vec<Expectation> = parse(
             "candor-step1.jsonl",
             include_str!("../../data/candor-step1.jsonl"),
         )?;
+        lines.extend(parse(
+            "candor-step2.jsonl",
+            include_str!("../../data/candor-step2.jsonl"),
+        )?);
         let by_line = lines
             .into_iter()
             .map(|line| ((line.story.clone(), line.n), line));
@@ -83,13 +87,13 @@ impl Expectation {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::replay::line::original_step1;
+    use crate::replay::line::original;
     use crate::replay::pending::PENDING;
 
     #[test]
     fn every_deviating_line_has_exactly_one_expectation() {
-        let expectations = Expectations::step1().unwrap();
-        let lines = original_step1().unwrap();
+        let expectations = Expectations::load().unwrap();
+        let lines = original().unwrap();
         let mut deviating = 0;
         for line in &lines {
             let row = line.exchange.as_ref().and_then(|e| e.deviates.as_deref());
@@ -103,8 +107,8 @@ mod tests {
 
     #[test]
     fn expectations_keep_to_the_status_their_row_allows() {
-        let expectations = Expectations::step1().unwrap();
-        for line in original_step1().unwrap() {
+        let expectations = Expectations::load().unwrap();
+        for line in original().unwrap() {
             let Some(expected) = expectations.of(&line.story, line.n) else {
                 continue;
             };
@@ -119,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_expectation_is_an_answer_or_a_pattern_that_compiles() {
-        for expected in Expectations::step1().unwrap().iter() {
+        for expected in Expectations::load().unwrap().iter() {
             assert!(expected.answer.is_some() != expected.pattern.is_some());
             if let Some(pattern) = &expected.pattern {
                 Regex::new(pattern).unwrap();
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn pending_lines_exist() {
-        let lines = original_step1().unwrap();
+        let lines = original().unwrap();
         for pending in PENDING {
             let found = lines
                 .iter()

@@ -88,11 +88,16 @@ impl OneOrMany {
 ///
 /// # Errors
 /// [`DataError`] when the file in this crate is damaged.
-pub fn original_step1() -> Result<Vec<Line>, DataError> {
-    parse(
+pub fn original() -> Result<Vec<Line>, DataError> {
+    let mut lines = parse(
         "original-step1.jsonl",
         include_str!("../../data/original-step1.jsonl"),
-    )
+    )?;
+    lines.extend(parse(
+        "original-step2.jsonl",
+        include_str!("../../data/original-step2.jsonl"),
+    )?);
+    Ok(lines)
 }
 
 /// One value a line; empty lines are skipped.

@@ -1,6 +1,6 @@
 //! What the original platform answered, asked again of a running Candor.
 //!
-//! `data/original-step1.jsonl` holds recorded requests and answers, in stories
+//! `data/original-step*.jsonl` hold recorded requests and answers, in stories
 //! that begin with no workspaces. Every line must agree byte for byte after
 //! [`variables`] took out what cannot repeat, or deviate on purpose: then
 //! [`expected`] says, line by line, what Candor answers instead. Lines whose
@@ -18,6 +18,6 @@ pub mod stored;
 mod variables;
 
 pub use expected::{Expectation, Expectations};
-pub use line::{DataError, Line, original_step1};
+pub use line::{DataError, Line, original};
 pub use run::{Replay, ReplayError, Report};
 pub use variables::Variables;

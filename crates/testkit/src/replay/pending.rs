@@ -32,6 +32,42 @@ pub const PENDING: &[Pending] = &[
         n: 17,
         step: 8,
     },
+    // POST /workspaces/:id/memories, and the searches that find that memory
+    Pending {
+        story: "activity/session-search",
+        n: 3,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 4,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 5,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 8,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 9,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 10,
+        step: 8,
+    },
+    Pending {
+        story: "activity/session-search",
+        n: 11,
+        step: 8,
+    },
 ];
 
 /// The entry of a line, if it has one.

@@ -8,7 +8,12 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::variables::Variables;
 
 /// Sent to whoever watches, never stored.
-const BROADCAST_ONLY: [&str; 2] = ["TASK_UPDATED", "WORKSPACE_HEARTBEAT"];
+const BROADCAST_ONLY: [&str; 4] = [
+    "TASK_UPDATED",
+    "WORKSPACE_HEARTBEAT",
+    "ACTIVITY_LOGGED",
+    "AGENT_MESSAGE",
+];
 
 /// Reads the event log in pieces: each row once.
 #[derive(Debug)]

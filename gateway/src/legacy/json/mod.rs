@@ -7,7 +7,7 @@ pub mod bind;
 pub mod encode;
 pub mod exact;
 pub mod heartbeat;
-mod scan;
+pub(in crate::legacy) mod scan;
 pub mod time;
 
 #[cfg(test)]

@@ -175,6 +175,52 @@ fn unescape_unit<'a>(text: &'a str, out: &mut String) -> Option<&'a str> {
     Some(rest)
 }
 
+/// JSON text whose escaped surrogates all have their other half; one that has none reads as U+FFFD. Agents write
+/// them, and a strict reader would refuse the whole answer for one.
+pub(in crate::legacy) fn paired(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        out.push_str(plain);
+        let length = escape_length(escape);
+        match escape.get(..length) {
+            Some(whole) if length == 6 && is_surrogate(whole) => out.push_str("\\ufffd"),
+            Some(whole) => out.push_str(whole),
+            None => {
+                out.push_str(escape);
+                return Cow::Owned(out);
+            }
+        }
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Bytes of the escape at the beginning of `text`; of both halves of a pair.
+fn escape_length(text: &str) -> usize {
+    match text.strip_prefix("\\u").and_then(hex_unit) {
+        Some((unit, rest)) if (0xd800..0xdc00).contains(&unit) => {
+            let low = rest.strip_prefix("\\u").and_then(hex_unit);
+            match low {
+                Some((low, _)) if (0xdc00..0xe000).contains(&low) => 12,
+                _ => 6,
+            }
+        }
+        Some(_) => 6,
+        None => 2,
+    }
+}
+
+fn is_surrogate(escape: &str) -> bool {
+    let unit = escape.strip_prefix("\\u").and_then(hex_unit);
+    unit.is_some_and(|(unit, _)| (0xd800..0xe000).contains(&unit))
+}
+
 fn hex_unit(text: &str) -> Option<(u32, &str)> {
     let digits = text.get(..4)?;
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {

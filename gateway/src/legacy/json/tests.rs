@@ -507,3 +507,28 @@ fn timestamps_trim_their_fraction() {
         assert_eq!(rfc3339(at), expected);
     }
 }
+
+#[test]
+fn a_surrogate_without_its_other_half_is_replaced_and_nothing_else_is() {
+    for (given, expected) in [
+        (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+        (r#""\ud83d""#, r#""\ufffd""#),
+        (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#),
+        (r#""\ud83d\n\uD83D\uDE00""#, r#""\ufffd\n\uD83D\uDE00""#),
+        (r#""\\ud83d""#, r#""\\ud83d""#),
+        (r#""\u0041""#, r#""\u0041""#),
+    ] {
+        assert_eq!(super::scan::paired(given), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_paired_satisfies_a_strict_reader(pieces in prop::collection::vec(0_usize..8, 0..12)) {
+        const PIECES: [&str; 8] = ["\\ud800", "\\udfff", "\\\\", "x", "\\n", "\\u0061", "\\\"", "é"];
+        let inner: String = pieces.iter().map(|n| PIECES[*n]).collect();
+        let text = format!("\"{inner}\"");
+        let strict: Result<String, _> = serde_json::from_str(&super::scan::paired(&text));
+        prop_assert!(strict.is_ok(), "{text}");
+    }
+}
