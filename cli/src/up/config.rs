@@ -1,7 +1,7 @@
 //! Flags and variables of `candor up`.
 
 use candor_process::config::SharedArgs;
-use candor_registry::LeaseArgs;
+use candor_registry::{EventArgs, LeaseArgs};
 use clap::Args;
 
 /// Run everything in one process.
@@ -11,6 +11,8 @@ pub struct UpArgs {
     pub shared: SharedArgs,
     #[command(flatten)]
     pub leases: LeaseArgs,
+    #[command(flatten)]
+    pub events: EventArgs,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     pub test_tokens: bool,

@@ -60,6 +60,7 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         RegistryConfig {
             leases: args.leases.policy(),
             sealer,
+            event_retention_days: args.events.event_retention_days,
         },
         None,
         &drain.token(),

@@ -29,7 +29,8 @@ pub enum Notice {
 #[derive(Debug, Clone)]
 pub struct Bus {
     stored: watch::Sender<i64>,
-    transient: broadcast::Sender<Arc<Envelope>>,
+    /// None: some are missing.
+    transient: broadcast::Sender<Option<Arc<Envelope>>>,
     heartbeats: broadcast::Sender<Arc<Envelope>>,
 }
 
@@ -61,13 +62,17 @@ impl Bus {
     }
     /// Offers an event to whoever watches now; returns how many were offered it.
     pub fn publish_transient(&self, envelope: Envelope) -> usize {
-        let ring = if envelope.is_heartbeat() {
-            &self.heartbeats
-        } else {
-            &self.transient
-        };
         // An error means that nobody watches.
-        ring.send(Arc::new(envelope)).unwrap_or(0)
+        if envelope.is_heartbeat() {
+            self.heartbeats.send(Arc::new(envelope)).unwrap_or(0)
+        } else {
+            self.transient.send(Some(Arc::new(envelope))).unwrap_or(0)
+        }
+    }
+    /// Tells watchers that events that are not stored are missing.
+    pub fn gap(&self) {
+        // An error means that nobody watches.
+        let _ = self.transient.send(None);
     }
     /// True if anybody watches now.
     #[must_use]
@@ -89,7 +94,7 @@ impl Bus {
 #[derive(Debug)]
 pub struct Subscription {
     stored: watch::Receiver<i64>,
-    transient: broadcast::Receiver<Arc<Envelope>>,
+    transient: broadcast::Receiver<Option<Arc<Envelope>>>,
     heartbeats: broadcast::Receiver<Arc<Envelope>>,
 }
 
@@ -105,7 +110,8 @@ impl Subscription {
                     return Some(Notice::Stored(*self.stored.borrow_and_update()));
                 }
                 received = self.transient.recv() => return match received {
-                    Ok(envelope) => Some(Notice::Transient(envelope)),
+                    Ok(Some(envelope)) => Some(Notice::Transient(envelope)),
+                    Ok(None) => Some(Notice::Lagged(1)),
                     Err(RecvError::Lagged(missed)) => Some(Notice::Lagged(missed)),
                     Err(RecvError::Closed) => None,
                 },
@@ -131,6 +137,7 @@ mod tests {
             timestamp: chrono::Utc::now(),
             payload: "{}".to_owned(),
             seq: None,
+            foreign: false,
         }
     }
 
@@ -156,6 +163,18 @@ mod tests {
             panic!("no event")
         };
         assert_eq!(next.workspace_id, "10");
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_told_in_its_place() {
+        let bus = Bus::new();
+        let mut watcher = bus.subscribe();
+        bus.publish_transient(envelope(0));
+        bus.gap();
+        bus.publish_transient(envelope(1));
+        assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
+        assert_eq!(watcher.next().await, Some(Notice::Lagged(1)));
+        assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ pub struct Envelope {
     pub payload: String,
     /// Its number, if it is stored.
     pub seq: Option<i64>,
+    /// Another process told it first; it is not handed on.
+    pub foreign: bool,
 }
 
 impl Envelope {

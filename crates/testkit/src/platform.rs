@@ -117,7 +117,20 @@ impl Binaries {
         database_url: &str,
         env: &[(&str, &str)],
     ) -> Result<Platform, StartError> {
-        let settings = [("--database-url", database_url), ("--grpc", "127.0.0.1:0")];
+        self.registry_at("127.0.0.1:0", database_url, env).await
+    }
+
+    /// The same at an address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn registry_at(
+        &self,
+        address: &str,
+        database_url: &str,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        let settings = [("--database-url", database_url), ("--grpc", address)];
         self.service("candor-registry", &settings, env).await
     }
 

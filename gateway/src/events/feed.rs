@@ -33,6 +33,8 @@ pub(crate) enum Cut {
     Stopping,
     /// Its credential was revoked.
     Revoked,
+    /// What it wants to resume from is gone.
+    Expired,
 }
 
 impl Cut {
@@ -44,6 +46,7 @@ impl Cut {
             Self::Interrupted => "event log interrupted: resume with since_seq",
             Self::Stopping => "shutting down: resume with since_seq",
             Self::Revoked => "the credential is not valid any more",
+            Self::Expired => "cursor expired",
         }
     }
 
@@ -55,6 +58,7 @@ impl Cut {
             Self::Interrupted => "interrupted",
             Self::Stopping => "stopping",
             Self::Revoked => "revoked",
+            Self::Expired => "expired",
         }
     }
 }
@@ -62,7 +66,11 @@ impl Cut {
 impl From<Cut> for Error {
     /// Who cannot begin to follow may come again.
     fn from(cut: Cut) -> Self {
-        Self::new(Reason::PeerUnavailable, cut.reason()).with_retry_after(Duration::from_secs(1))
+        match cut {
+            Cut::Expired => Self::new(Reason::CursorExpired, cut.reason()),
+            _ => Self::new(Reason::PeerUnavailable, cut.reason())
+                .with_retry_after(Duration::from_secs(1)),
+        }
     }
 }
 
@@ -95,11 +103,14 @@ impl Feed {
         let Ok(Ok(Some(position))) = known.map(|known| known.map(|position| *position)) else {
             return Err(Cut::Interrupted);
         };
+        let (newest, pruned_to) = hub.ends().await.map_err(|_| Cut::Interrupted)?;
         let last = match since {
+            // 0 is the beginning of what there is.
+            Some(since) if since > 0 && since < pruned_to => return Err(Cut::Expired),
             // Who is ahead of the log has another log's number.
             Some(since) => since.clamp(0, position),
             // What was committed before is not what comes.
-            None => hub.last_seq().await.map_err(|_| Cut::Interrupted)?,
+            None => newest,
         };
         Ok(Self {
             hub,

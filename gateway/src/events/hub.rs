@@ -80,7 +80,7 @@ impl Hub {
     async fn follow(&self, cursor: &mut Option<i64>) -> Result<(), Error> {
         let from = match *cursor {
             Some(seq) => seq,
-            None => self.last_seq().await?,
+            None => self.ends().await?.0,
         };
         *cursor = Some(from);
         let mut events = watch(&self.registry, from, true).await?;
@@ -105,8 +105,9 @@ impl Hub {
         Ok(())
     }
 
-    /// The number of the newest event that is committed.
-    pub(super) async fn last_seq(&self) -> Result<i64, Error> {
+    /// The number of the newest event that is committed, and of the newest that
+    /// is gone.
+    pub(super) async fn ends(&self) -> Result<(i64, i64), Error> {
         let gateway = Caller::system("gateway");
         let answer = self
             .registry
@@ -116,7 +117,7 @@ impl Hub {
                 |mut c, r| async move { c.get_event_cursor(r).await },
             )
             .await?;
-        Ok(answer.last_seq)
+        Ok((answer.last_seq, answer.pruned_to))
     }
 }
 

@@ -15,6 +15,17 @@ pub struct RegistryConfig {
     pub leases: LeasePolicy,
     /// Seals secrets of new workspaces; without a key they are stored as they are.
     pub sealer: Sealer,
+    /// How long stored events are kept, in days.
+    pub event_retention_days: u32,
+}
+
+/// How long stored events are kept, as a flag.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EventArgs {
+    /// How long stored events are kept, in days.
+    #[arg(long, env = "CANDOR_EVENT_RETENTION_DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub event_retention_days: u32,
 }
 
 /// How long a beat is good for, as flags.

@@ -12,6 +12,8 @@ mod credentials;
 mod fields;
 mod redact;
 mod registry;
+mod replicas;
+mod retention;
 mod secrets;
 mod sequencer;
 pub mod serve;
@@ -21,7 +23,7 @@ mod sweeper;
 mod ticks;
 mod wire;
 
-pub use config::{LeaseArgs, RegistryConfig};
+pub use config::{EventArgs, LeaseArgs, RegistryConfig};
 pub use credentials::StoredCredentials;
 pub use registry::Registry;
 pub use secrets::{InvalidKey, Sealer};

@@ -14,7 +14,7 @@ use candor_process::pool::PoolSettings;
 use candor_process::program;
 use candor_process::telemetry::Telemetry;
 use candor_proto::DESCRIPTOR_SET;
-use candor_registry::{LeaseArgs, Registry, RegistryConfig, Sealer, serve};
+use candor_registry::{EventArgs, LeaseArgs, Registry, RegistryConfig, Sealer, serve};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -27,6 +27,8 @@ struct Args {
     shared: SharedArgs,
     #[command(flatten)]
     leases: LeaseArgs,
+    #[command(flatten)]
+    events: EventArgs,
     /// One line of JSON on standard output when ready.
     #[arg(long)]
     json: bool,
@@ -66,6 +68,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         RegistryConfig {
             leases: args.leases.policy(),
             sealer,
+            event_retention_days: args.events.event_retention_days,
         },
         Some(Arc::clone(&verifier)),
         &drain.token(),

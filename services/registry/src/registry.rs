@@ -20,7 +20,7 @@ use crate::credentials::StoredCredentials;
 use crate::service::RegistryGrpc;
 use crate::store::{self, Store};
 use crate::ticks::Ticks;
-use crate::{sequencer, sweeper};
+use crate::{replicas, retention, sequencer, sweeper};
 
 /// A registry and its tasks: the batcher, the sequencer, the sweeper.
 pub struct Registry {
@@ -74,6 +74,8 @@ impl Registry {
         let last_event = CancellationToken::new();
         tasks.spawn(sequencer::run(Arc::clone(&app), last_event.clone()));
         tasks.spawn(sweeper::run(Arc::clone(&app), stop.clone()));
+        tasks.spawn(retention::run(Arc::clone(&app), stop.clone()));
+        tasks.spawn(replicas::run(Arc::clone(&app), last_event.clone()));
         Self {
             app,
             tasks,

@@ -115,7 +115,7 @@ impl Follower {
             tracing::debug!(caller = %self.caller.describe(), reason = cut.reason(), "socket cut");
             let close = Message::Close(Some(CloseFrame {
                 code: match cut {
-                    Cut::Revoked => close_code::POLICY,
+                    Cut::Revoked | Cut::Expired => close_code::POLICY,
                     Cut::Slow => close_code::AGAIN,
                     Cut::Interrupted => close_code::RESTART,
                     Cut::Stopping => close_code::AWAY,

@@ -82,6 +82,7 @@ impl News {
             timestamp: Utc::now(),
             payload,
             seq: None,
+            foreign: false,
         });
     }
 }

@@ -16,6 +16,7 @@ use super::{Call, Reply, checks, page};
 use crate::app::App;
 use crate::store::Store;
 use crate::store::events::{self, Appended};
+use crate::store::retention;
 use crate::{sequencer, wire};
 
 /// Events listed, at most (contract/activity.md).
@@ -75,7 +76,9 @@ pub(super) async fn watch(
     // Subscribed before the cursor is read: nothing falls between the two.
     let subscription = app.bus.subscribe();
     let cursor = match request.since_seq {
-        Some(seq) => seq.max(0),
+        // 0 is the beginning of what there is.
+        Some(seq) if seq <= 0 => 0,
+        Some(seq) => unexpired(&app, seq).await?,
         None => events::last_seq(&mut *app.connection().await?).await?,
     };
     let (out, stream) = mpsc::channel(BUFFER);
@@ -89,6 +92,16 @@ pub(super) async fn watch(
     };
     tokio::spawn(watcher.run(subscription));
     Ok(Box::pin(ReceiverStream::new(stream)))
+}
+
+/// A cursor whose next event is still there.
+async fn unexpired(app: &App, seq: i64) -> Result<i64, Error> {
+    let pruned_to = retention::pruned_to(&mut *app.connection().await?).await?;
+    if seq < pruned_to {
+        return Err(Error::new(Reason::CursorExpired, "cursor expired")
+            .with_fact("pruned_to", pruned_to.to_string()));
+    }
+    Ok(seq)
 }
 
 fn may_watch(call: &Call, only: Option<WorkspaceId>) -> Result<(), Error> {
@@ -235,7 +248,11 @@ pub(super) async fn cursor(
     // What is committed is numbered first: it is not what comes.
     let last_seq = sequencer::draw_all(&app.store).await?;
     app.bus.advance(last_seq);
-    Ok(pb::GetEventCursorResponse { last_seq })
+    let pruned_to = retention::pruned_to(&mut *app.connection().await?).await?;
+    Ok(pb::GetEventCursorResponse {
+        last_seq,
+        pruned_to,
+    })
 }
 
 /// Appends events of another service; each id once.
@@ -305,6 +322,7 @@ pub(super) async fn publish(
             timestamp: now,
             payload: event.payload,
             seq: None,
+            foreign: false,
         });
     }
     Ok(pb::PublishTransientResponse {

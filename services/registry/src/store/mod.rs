@@ -13,9 +13,11 @@ pub mod decisions;
 pub mod discovery;
 pub mod events;
 pub mod remove;
+pub mod retention;
 pub mod state;
 pub mod sweep;
 pub mod tokens;
+pub mod transients;
 pub mod update;
 pub mod workspaces;
 

@@ -1,0 +1,148 @@
+//! Events across registries, and cursors into a log that forgets.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use candor_proto::registry::v1::WatchEventsRequest;
+use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
+use candor_testkit::agent::{FakeAgent, Mood};
+use candor_testkit::http::{Call, Client};
+use candor_testkit::platform::{Binaries, Platform};
+use candor_testkit::postgres::{self, Postgres};
+use candor_testkit::wait::wait_for;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tonic::Code;
+
+const SOON: Duration = Duration::from_secs(15);
+
+async fn database() -> (Postgres, String, Binaries) {
+    let postgres = Postgres::start_new().await.unwrap();
+    let url = postgres.create_database().await.unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    binaries.migrate(&url).unwrap();
+    (postgres, url, binaries)
+}
+
+/// The types of events that a socket sees, until one of them is `last`.
+async fn types_until(gateway: &Platform, since: &str, last: &str) -> Vec<String> {
+    let url = format!("ws://{}/ws{since}", gateway.http());
+    let (mut socket, _) = connect_async(url).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|newest| newest != last) {
+        let message = tokio::time::timeout(SOON, socket.next()).await.unwrap();
+        if let Message::Text(text) = message.unwrap().unwrap() {
+            let event: Value = serde_json::from_str(&text).unwrap();
+            seen.push(event["event"].as_str().unwrap().to_owned());
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_stored_reaches_the_followers_of_every_registry() {
+    let (_postgres, url, binaries) = database().await;
+    let one = binaries.registry(&url, &[]).await.unwrap();
+    let two = binaries.registry(&url, &[]).await.unwrap();
+    let log = binaries.activity_log(&url, one.grpc(), &[]).await.unwrap();
+    let address = format!("http://{}", log.grpc());
+    let env = [("CANDOR_ACTIVITY_LOG", address.as_str())];
+    let left = binaries.gateway(one.grpc(), &env).await.unwrap();
+    let right = binaries.gateway(two.grpc(), &env).await.unwrap();
+    let mut client = Client::new(left.http());
+    let mut agent = FakeAgent::enrolled(&mut client, "seen").await.unwrap();
+    let replicas = "SELECT count(*) FROM registry.replicas";
+    wait_for("both registries", SOON, || async {
+        (postgres::count(&url, replicas).await.ok()? == 2).then_some(())
+    })
+    .await
+    .unwrap();
+
+    // Everything is told to the first registry, the socket follows the second.
+    let url = format!("ws://{}/ws", right.http());
+    let (mut socket, _) = connect_async(url).await.unwrap();
+    for round in 0..3 {
+        agent.mood = Mood::Partial {
+            current_task: format!("task {round}"),
+        };
+        agent.beat(&mut client).await.unwrap();
+        let target = format!("/workspaces/{}/notify", agent.id);
+        let notify = Call::post(target, &json!({"message": round.to_string()}));
+        let sent = client.send(notify.bearer(&agent.token)).await.unwrap();
+        assert_eq!(sent.status, 200);
+    }
+    let (mut words, mut tasks) = (Vec::new(), Vec::new());
+    while words.len() < 3 || tasks.len() < 3 {
+        let message = tokio::time::timeout(SOON, socket.next()).await.unwrap();
+        let Message::Text(text) = message.unwrap().unwrap() else {
+            continue;
+        };
+        let event: Value = serde_json::from_str(&text).unwrap();
+        match event["event"].as_str().unwrap() {
+            "AGENT_MESSAGE" => words.push(event["payload"]["message"].clone()),
+            "TASK_UPDATED" => tasks.push(event["payload"]["current_task"].clone()),
+            _ => {}
+        }
+    }
+    assert_eq!(words, ["0", "1", "2"]);
+    assert_eq!(tasks, ["task 0", "task 1", "task 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_into_what_is_forgotten_is_told_so() {
+    let (_postgres, url, binaries) = database().await;
+    let days = [("CANDOR_EVENT_RETENTION_DAYS", "1")];
+    let mut registry = binaries.registry(&url, &days).await.unwrap();
+    let gateway = binaries.gateway(registry.grpc(), &[]).await.unwrap();
+    let mut client = Client::new(gateway.http());
+    for n in 0..3 {
+        FakeAgent::create(&mut client, &format!("old {n}"))
+            .await
+            .unwrap();
+    }
+    wait_for("every event's seq", SOON, || async {
+        let drawn = "SELECT count(*) FROM structure_events WHERE seq IS NOT NULL";
+        (postgres::count(&url, drawn).await.ok()? == 6).then_some(())
+    })
+    .await
+    .unwrap();
+    let age = "UPDATE structure_events SET created_at = now() - interval '2 days' WHERE seq <= 4";
+    postgres::execute(&url, age).await.unwrap();
+    // It looks when it starts.
+    registry.process().kill9();
+    let address = registry.grpc().to_string();
+    let registry = binaries.registry_at(&address, &url, &days).await.unwrap();
+    wait_for("retention", SOON, || async {
+        let left = "SELECT count(*) FROM structure_events";
+        (postgres::count(&url, left).await.ok()? == 2).then_some(())
+    })
+    .await
+    .unwrap();
+
+    let mut watcher = RegistryServiceClient::new(registry.channel().await.unwrap());
+    let since = |seq| WatchEventsRequest {
+        since_seq: Some(seq),
+        ..WatchEventsRequest::default()
+    };
+    let expired = watcher.watch_events(since(3)).await.unwrap_err();
+    assert_eq!(expired.code(), Code::NotFound);
+    for seq in [0, 4] {
+        let mut events = watcher.watch_events(since(seq)).await.unwrap().into_inner();
+        assert_eq!(events.message().await.unwrap().unwrap().seq, 5);
+    }
+    let socket = format!("ws://{}/ws?since_seq=3", gateway.http());
+    let refused = wait_for("the gateway", SOON, || async {
+        match connect_async(&socket).await {
+            Err(SocketError::Http(answer)) if answer.status() != 503 => Some(answer.status()),
+            _ => None,
+        }
+    });
+    assert_eq!(refused.await.unwrap(), 410);
+    let seen = types_until(&gateway, "?since_seq=0", "WORKSPACE_PROVISION_FAILED").await;
+    assert_eq!(
+        seen,
+        ["WORKSPACE_PROVISIONING", "WORKSPACE_PROVISION_FAILED"]
+    );
+}
