@@ -53,7 +53,7 @@ fn workloads() -> Vec<(String, Value)> {
         .into_iter()
         .filter(|(name, _)| name.starts_with("Deployment/") || name.starts_with("Job/"))
         .collect();
-    assert_eq!(found.len(), 3, "registry, gateway, migration");
+    assert_eq!(found.len(), 4, "registry, activity log, gateway, migration");
     found
 }
 
@@ -71,10 +71,12 @@ fn the_base_has_what_it_promises_and_one_replica_of_it() {
     assert_eq!(
         names,
         [
+            "Deployment/candor-activity-log",
             "Deployment/candor-gateway",
             "Deployment/candor-registry",
             "Job/candor-migrate",
             "Namespace/candor",
+            "Service/candor-activity-log",
             "Service/candor-gateway",
             "Service/candor-registry",
         ],
@@ -121,6 +123,7 @@ fn ports_probes_and_services_fit_together() {
     let objects = objects();
     let expected = [
         ("candor-registry", json!({"grpc": 50051, "admin": 9465})),
+        ("candor-activity-log", json!({"grpc": 50053, "admin": 9467})),
         ("candor-gateway", json!({"http": 8080, "admin": 9464})),
     ];
     for (name, ports) in expected {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use candor_kernel::Error;
 use candor_process::pool::store_error;
+use metrics::Counter;
 use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +43,12 @@ pub(crate) async fn run(app: Arc<App>, retention_days: u32, stop: CancellationTo
 }
 
 async fn turn(app: &App, days: i32) -> Result<(), Error> {
-    batches("candor_activity_reaped_total", || reap(app)).await?;
-    batches("candor_activity_emptied_total", || empty(app)).await?;
-    batches("candor_activity_expired_total", || async {
+    let reaped = metrics::counter!("candor_activity_reaped_total");
+    batches(&reaped, || reap(app)).await?;
+    let emptied = metrics::counter!("candor_activity_emptied_total");
+    batches(&emptied, || empty(app)).await?;
+    let expired = metrics::counter!("candor_activity_expired_total");
+    batches(&expired, || async {
         let mut connection = app.store.connection().await?;
         upkeep::delete_old(&mut connection, days).await
     })
@@ -52,7 +56,7 @@ async fn turn(app: &App, days: i32) -> Result<(), Error> {
 }
 
 /// Repeats a batch until one does nothing.
-async fn batches<F>(counter: &'static str, batch: impl Fn() -> F) -> Result<(), Error>
+async fn batches<F>(counter: &Counter, batch: impl Fn() -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<u64, Error>>,
 {
@@ -60,11 +64,10 @@ where
         let changed = tokio::time::timeout(DEADLINE, batch())
             .await
             .unwrap_or_else(|_| Err(Error::store_unavailable("a batch of upkeep took too long")))?;
-        metrics::counter!(counter).increment(changed);
+        counter.increment(changed);
         if changed == 0 {
             return Ok(());
         }
-        tracing::debug!(counter, changed, "upkeep of the activity log");
         tokio::time::sleep(BREATHE).await;
     }
 }
