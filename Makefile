@@ -51,11 +51,12 @@ bench: setup ## Measure beats against floors of the same run (bench/README.md)
 	bench/run
 
 .PHONY: gate
-gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, bench
+gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, a browser, bench
 	scripts/check-buf
 	scripts/check-deny
 	scripts/check-grpcurl
 	scripts/check-replay
+	scripts/check-browser
 	bench/run
 
 .PHONY: sqlx

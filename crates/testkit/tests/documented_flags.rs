@@ -75,15 +75,16 @@ fn every_command_and_its_flags_exist() {
         "{commands:?} are not all in {real:?}"
     );
     for (command, row) in programs.lines().filter_map(|line| {
-        let command = Regex::new(r"^\| `candor ([a-z]+)")
-            .unwrap()
-            .captures(line)?[1]
-            .to_owned();
-        Some((command, line))
+        let words = Regex::new(r"^\| `candor ([a-z]+)(?: ([a-z]+))?").unwrap();
+        let words = words.captures(line)?;
+        let subcommand = words.get(2).map(|word| word.as_str().to_owned());
+        Some(((words[1].to_owned(), subcommand), line))
     }) {
-        let asked: Vec<&str> = match command.as_str() {
-            "migrate" => vec!["migrate", "down"],
-            other => vec![other],
+        let (command, subcommand) = command;
+        let asked: Vec<&str> = match (command.as_str(), &subcommand) {
+            ("migrate", _) => vec!["migrate", "down"],
+            (command, Some(subcommand)) => vec![command, subcommand],
+            (command, None) => vec![command],
         };
         let help = help(&asked);
         for flag in names(r"--([a-z][a-z-]+)", row) {
