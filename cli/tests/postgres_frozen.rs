@@ -19,6 +19,8 @@ const IN_TIME: Duration = Duration::from_millis(2_800);
 fn calls(agent: &FakeAgent) -> Vec<Call> {
     let id = &agent.id;
     let beat = json!({"workspace_id": id, "uptime_seconds": 9});
+    let row = json!({"activity_type": "agent_log"});
+    let words = json!({"message": "hello"});
     let register = json!({"id": id, "url": "http://localhost:1", "agent_card": {}});
     vec![
         Call::get("/workspaces"),
@@ -30,6 +32,10 @@ fn calls(agent: &FakeAgent) -> Vec<Call> {
         Call::get(format!("/registry/{id}/peers")),
         Call::post("/workspaces", &json!({"name": "x"})),
         Call::new(Method::DELETE, format!("/workspaces/{id}")),
+        Call::get(format!("/workspaces/{id}/activity")),
+        Call::get(format!("/workspaces/{id}/session-search?q=x")),
+        Call::post(format!("/workspaces/{id}/activity"), &row).bearer(&agent.token),
+        Call::post(format!("/workspaces/{id}/notify"), &words).bearer(&agent.token),
         Call::post("/registry/register", &register).bearer(&agent.token),
         Call::post("/registry/heartbeat", &beat).bearer(&agent.token),
         // A bearer that was never seen: nobody is let in on a guess.
@@ -98,7 +104,11 @@ async fn the_same_with_gateway_and_registry_apart() {
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
     binaries.migrate(&url).unwrap();
     let registry = binaries.registry(&url, &[]).await.unwrap();
-    let gateway = binaries.gateway(registry.grpc(), &[]).await.unwrap();
+    let log = binaries.activity_log(&url, registry.grpc(), &[]).await;
+    let log = log.unwrap();
+    let address = format!("http://{}", log.grpc());
+    let env = [("CANDOR_ACTIVITY_LOG", address.as_str())];
+    let gateway = binaries.gateway(registry.grpc(), &env).await.unwrap();
     let mut client = Client::new(gateway.http());
     let mut agent = FakeAgent::enrolled(&mut client, "apart").await.unwrap();
     agent.beat(&mut client).await.unwrap();
