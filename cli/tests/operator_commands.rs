@@ -4,9 +4,9 @@
 use std::process::Output;
 
 use candor_testkit::agent::{FakeAgent, Mood};
-use candor_testkit::http::Client;
+use candor_testkit::http::{Call, Client};
 use candor_testkit::platform::{Binaries, DataDir};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const STUCK: &str = "Control request timeout: initialize";
 
@@ -74,11 +74,65 @@ async fn ps_explain_watch_and_doctor_tell_about_a_wedged_agent() {
     assert!(text(&doctor).contains("refused beats"), "{}", text(&doctor));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn activity_ls_and_tail_tell_who_said_what() {
+    let data = DataDir::new().unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    let candor = binaries.up(&data, &[]).await.unwrap();
+    let mut client = Client::new(candor.http());
+    let agent = FakeAgent::enrolled(&mut client, "talks").await.unwrap();
+    let target = format!("/workspaces/{}/activity", agent.id);
+    for n in 0..12 {
+        let row = json!({"activity_type": "agent_log", "summary": format!("line\n{n}")});
+        let call = Call::post(target.clone(), &row).bearer(&agent.token);
+        assert_eq!(client.send(call).await.unwrap().status, 200);
+    }
+    let listed = text(&run(
+        &binaries,
+        &data,
+        &["activity", "ls", "talks", "--limit", "3"],
+    ));
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 3, "{listed}");
+    // Newest first, on one line each, with the source and how it is known.
+    assert!(lines[0].contains("line 11") && lines[0].contains("workspace itself (token)"));
+    let as_json = ["activity", "ls", &agent.id, "--json", "--limit", "1"];
+    let row = &json_lines(&run(&binaries, &data, &as_json))[0];
+    assert_eq!(row["source"]["kind"], "workspace");
+    assert_eq!(row["source"]["id"], agent.id.as_str());
+
+    let tail = [
+        "activity", "tail", &agent.id, "--lines", "2", "--count", "2", "--json",
+    ];
+    let tailed = json_lines(&run(&binaries, &data, &tail));
+    let summaries: Vec<_> = tailed.iter().map(|row| row["summary"].clone()).collect();
+    assert_eq!(summaries, ["line\n10", "line\n11"]);
+    let since = row["id"].as_str().unwrap();
+    let late = json!({"activity_type": "error", "summary": "late"});
+    let call = Call::post(target, &late).bearer(&agent.token);
+    assert_eq!(client.send(call).await.unwrap().status, 200);
+    let tail = [
+        "activity", "tail", &agent.id, "--since", since, "--count", "1", "--json",
+    ];
+    assert_eq!(
+        json_lines(&run(&binaries, &data, &tail))[0]["summary"],
+        "late"
+    );
+    let canvas = ["activity", "ls", &agent.id, "--source", "canvas"];
+    assert_eq!(text(&run(&binaries, &data, &canvas)), "");
+}
+
 #[test]
 fn without_a_platform_every_command_says_what_to_do() {
     let data = DataDir::new().unwrap();
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
-    for args in [&["ps"][..], &["explain", "x"], &["watch"], &["doctor"]] {
+    for args in [
+        &["ps"][..],
+        &["explain", "x"],
+        &["activity", "ls", "x"],
+        &["watch"],
+        &["doctor"],
+    ] {
         let mut command = binaries.command("candor");
         command.args(args).args(["--grpc", "127.0.0.1:9"]);
         command.arg("--data-dir").arg(data.path());
