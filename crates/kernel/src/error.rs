@@ -231,6 +231,11 @@ impl Error {
     pub fn internal_text(&self) -> Option<&str> {
         self.0.internal.as_deref()
     }
+    /// What an operator should read: the text for logs, else the public one.
+    #[must_use]
+    pub fn for_operators(&self) -> &str {
+        self.internal_text().unwrap_or_else(|| self.public())
+    }
     /// The wrong field's name, if one is to blame.
     #[must_use]
     pub fn field_name(&self) -> Option<&str> {

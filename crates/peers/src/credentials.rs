@@ -41,10 +41,7 @@ impl RemoteCredentials {
     pub async fn is_ready(&self) -> Result<(), String> {
         match self.ask(pb::VerifyTokenRequest::default()).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(error
-                .internal_text()
-                .unwrap_or_else(|| error.public())
-                .to_owned()),
+            Err(error) => Err(error.for_operators().to_owned()),
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod config;
 pub mod data_dir;
+pub mod dedicated;
 pub mod drain;
 pub mod grpc;
 pub mod migrate;

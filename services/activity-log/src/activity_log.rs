@@ -92,12 +92,7 @@ impl ActivityLog {
         move || {
             let app = Arc::clone(&app);
             Box::pin(async move {
-                let told = |error: candor_kernel::Error| {
-                    error
-                        .internal_text()
-                        .unwrap_or_else(|| error.public())
-                        .to_owned()
-                };
+                let told = |error: candor_kernel::Error| error.for_operators().to_owned();
                 let mut connection = app.store.connection().await.map_err(told)?;
                 store::upkeep::ready(&mut connection).await.map_err(told)?;
                 Ok(())

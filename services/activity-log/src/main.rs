@@ -1,15 +1,14 @@
 //! `candor-activity-log`: the activity log as a process of its own.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use candor_activity_log::{ActivityLog, serve};
 use candor_identity::{Authenticator, Keys, Signer, Verifier, Watermark};
 use candor_peers::{Peer, RegistryClient, RemoteCredentials, connect};
-use candor_process::admin::{Admin, AdminListener};
-use candor_process::config::{Secret, SharedArgs, SharedConfig, ports};
+use candor_process::admin::Admin;
+use candor_process::config::{Secret, SharedArgs, ports};
 use candor_process::drain::Drain;
 use candor_process::grpc::{GrpcLimits, GrpcServer};
 use candor_process::pool::PoolSettings;
@@ -17,7 +16,6 @@ use candor_process::program;
 use candor_process::telemetry::Telemetry;
 use candor_proto::DESCRIPTOR_SET;
 use clap::Parser;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 /// What this part of the platform is called.
@@ -57,7 +55,12 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let telemetry = Telemetry::start(&config.telemetry("candor-activity-log"))?;
     let drain = Drain::new(config.drain_deadline);
     drain.on_signals()?;
-    let (listener, admin) = bind(&config).await?;
+    let (listener, admin) = program::bind_service(
+        &config.listen,
+        ports::ACTIVITY_LOG_GRPC,
+        ports::ACTIVITY_LOG_ADMIN,
+    )
+    .await?;
 
     let registry = RegistryClient::new(connect(Peer::Registry, &args.registry, signer)?);
     let authenticator = Authenticator::new(
@@ -84,7 +87,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         GrpcLimits::default(),
     )
     .await?;
-    announce(args.json, grpc, admin.address());
+    program::announce_service("candor-activity-log", args.json, grpc, admin.address());
     drain.spawn("grpc", server.serve(listener, drain.token()));
     let health =
         Admin::new(telemetry.metrics(), drain.token()).check("postgres", activity_log.readiness());
@@ -94,29 +97,4 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     activity_log.drained().await;
     telemetry.shutdown().await;
     finished.map_err(Into::into)
-}
-
-async fn bind(config: &SharedConfig) -> Result<(TcpListener, AdminListener), Box<dyn Error>> {
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let address = config
-        .listen
-        .grpc
-        .unwrap_or_else(|| local(ports::ACTIVITY_LOG_GRPC));
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("--grpc {address}: {error}"))?;
-    let admin = config.listen.admin;
-    let admin = AdminListener::bind(
-        admin.unwrap_or_else(|| local(ports::ACTIVITY_LOG_ADMIN)),
-        admin.is_none(),
-    )
-    .await?;
-    Ok((listener, admin))
-}
-
-fn announce(json: bool, grpc: SocketAddr, admin: SocketAddr) {
-    if json {
-        println!("{{\"ready\":true,\"grpc\":\"{grpc}\",\"admin\":\"{admin}\"}}");
-    }
-    tracing::info!(%grpc, %admin, "candor-activity-log is ready");
 }

@@ -1,12 +1,11 @@
 //! `candor-registry`: the registry as a process of its own.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use candor_identity::{Authenticator, Keys, Verifier};
-use candor_process::admin::{Admin, AdminListener};
+use candor_process::admin::Admin;
 use candor_process::config::{Secret, SharedArgs, ports};
 use candor_process::drain::Drain;
 use candor_process::grpc::{GrpcLimits, GrpcServer};
@@ -16,7 +15,6 @@ use candor_process::telemetry::Telemetry;
 use candor_proto::DESCRIPTOR_SET;
 use candor_registry::{EventArgs, LeaseArgs, Registry, RegistryConfig, Sealer, serve};
 use clap::Parser;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 /// Workspaces, honest heartbeats, status, leases, tokens and events, over gRPC.
@@ -50,19 +48,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let drain = Drain::new(config.drain_deadline);
     drain.on_signals()?;
 
-    let address = config
-        .listen
-        .grpc
-        .unwrap_or_else(|| local(ports::REGISTRY_GRPC));
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("--grpc {address}: {error}"))?;
-    let admin = config.listen.admin;
-    let admin = AdminListener::bind(
-        admin.unwrap_or_else(|| local(ports::REGISTRY_ADMIN)),
-        admin.is_none(),
-    )
-    .await?;
+    let (listener, admin) =
+        program::bind_service(&config.listen, ports::REGISTRY_GRPC, ports::REGISTRY_ADMIN).await?;
     let registry = Registry::start(
         PoolSettings::new("candor-registry").open(database),
         RegistryConfig {
@@ -89,7 +76,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         GrpcLimits::default(),
     )
     .await?;
-    announce(args.json, grpc, admin.address());
+    program::announce_service("candor-registry", args.json, grpc, admin.address());
     drain.spawn("grpc", server.serve(listener, drain.token()));
     let health =
         Admin::new(telemetry.metrics(), drain.token()).check("postgres", registry.readiness());
@@ -103,15 +90,4 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
 fn text(secret: Option<&Secret>) -> &str {
     secret.map(Secret::expose).unwrap_or_default()
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn announce(json: bool, grpc: SocketAddr, admin: SocketAddr) {
-    if json {
-        println!("{{\"ready\":true,\"grpc\":\"{grpc}\",\"admin\":\"{admin}\"}}");
-    }
-    tracing::info!(%grpc, %admin, "candor-registry is ready");
 }

@@ -125,12 +125,7 @@ impl Registry {
         move || {
             let app = Arc::clone(&app);
             Box::pin(async move {
-                let told = |error: candor_kernel::Error| {
-                    error
-                        .internal_text()
-                        .unwrap_or_else(|| error.public())
-                        .to_owned()
-                };
+                let told = |error: candor_kernel::Error| error.for_operators().to_owned();
                 let mut connection = app.connection().await.map_err(told)?;
                 store::events::last_seq(&mut connection)
                     .await

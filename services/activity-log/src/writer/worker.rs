@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use candor_kernel::{ActivityId, Error, Reason};
+use candor_process::dedicated::Dedicated;
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span, warn};
@@ -27,8 +28,7 @@ const GATHER_FOR: Duration = Duration::from_micros(150);
 
 /// The writer's state.
 pub(super) struct Worker {
-    options: PgConnectOptions,
-    connection: Option<PgConnection>,
+    connection: Dedicated,
     announcer: Announcer,
     jobs: mpsc::Receiver<Job>,
     again: Vec<Job>,
@@ -61,8 +61,7 @@ impl Worker {
             .application_name("candor-activity-writer")
             .disable_statement_logging();
         Self {
-            options,
-            connection: None,
+            connection: Dedicated::new(options, DEADLINE),
             announcer,
             jobs,
             again: Vec::new(),
@@ -161,14 +160,14 @@ impl Worker {
     }
 
     async fn execute(&mut self, jobs: &[Job]) -> Result<Done, Failure> {
-        let connection = self.connected().await.map_err(Failure::Lost)?;
+        let connection = self.connection.get().await.map_err(Failure::Lost)?;
         let failure = match tokio::time::timeout(DEADLINE, batch::execute(connection, jobs)).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) if is_refusal(&error) => return Err(Failure::Refused(error)),
             Ok(Err(error)) => Error::store_unavailable(error),
             Err(_) => Error::store_unavailable("the batch took too long"),
         };
-        self.connection = None;
+        self.connection.lose();
         Err(Failure::Lost(failure))
     }
 
@@ -202,13 +201,13 @@ impl Worker {
         if outcome.is_queued {
             return Err(conflict("the row is closed: its outcome came too late"));
         }
-        let connection = self.connected().await?;
+        let connection = self.connection.get().await?;
         let kept = candor_process::pool::within(DEADLINE, write::keep_late(connection, outcome));
         match kept.await {
             Ok(true) => Ok(Written::Late),
             Ok(false) => Err(conflict("the row has another late outcome")),
             Err(error) => {
-                self.connection = None;
+                self.connection.lose();
                 Err(error)
             }
         }
@@ -232,20 +231,6 @@ impl Worker {
             // Postgres is away: a short pause, bounded by the writes' deadline.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    async fn connected(&mut self) -> Result<&mut PgConnection, Error> {
-        if self.connection.is_none() {
-            let connect = self.options.connect();
-            match tokio::time::timeout(DEADLINE, connect).await {
-                Ok(Ok(connection)) => self.connection = Some(connection),
-                Ok(Err(error)) => return Err(Error::store_unavailable(error)),
-                Err(_) => return Err(Error::store_unavailable("connecting took too long")),
-            }
-        }
-        self.connection
-            .as_mut()
-            .ok_or_else(|| Error::internal("connection vanished"))
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use candor_kernel::lease::LeasePolicy;
 use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_process::dedicated::Dedicated;
 use candor_process::telemetry::propagation;
 use chrono::Utc;
 use metrics::Counter;
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span, warn};
@@ -41,8 +42,7 @@ const GATHER_FOR: Duration = Duration::from_micros(150);
 
 /// The batcher's state.
 pub(super) struct Worker {
-    options: PgConnectOptions,
-    connection: Option<PgConnection>,
+    connection: Dedicated,
     policy: LeasePolicy,
     events: Arc<Notify>,
     news: News,
@@ -109,8 +109,7 @@ impl Worker {
             .application_name("candor-beats")
             .disable_statement_logging();
         Self {
-            options,
-            connection: None,
+            connection: Dedicated::new(options, DEADLINE),
             policy,
             events,
             news,
@@ -251,7 +250,7 @@ impl Worker {
         } else {
             unknown
         };
-        let connection = self.connected().await?;
+        let connection = self.connection.get().await?;
         let read = async {
             let found = state::load_each(connection, &wanted).await?;
             let gone = if found.len() < wanted.len() {
@@ -281,11 +280,11 @@ impl Worker {
                 Ok(unread)
             }
             Ok(Err(error)) => {
-                self.connection = None;
+                self.connection.lose();
                 Err(error)
             }
             Err(_) => {
-                self.connection = None;
+                self.connection.lose();
                 Err(Error::store_unavailable("reading states took too long"))
             }
         }
@@ -339,7 +338,7 @@ impl Worker {
     async fn execute(&mut self, rows: &[VitalsRow]) -> Result<Written, Failure> {
         let lease = self.policy.ttl.as_secs_f64();
         let changes = rows.iter().any(|row| row.change.is_some());
-        let connection = self.connected().await.map_err(Failure::Lost)?;
+        let connection = self.connection.get().await.map_err(Failure::Lost)?;
         let write = async {
             if changes {
                 write_changes(connection, rows, lease).await
@@ -362,11 +361,11 @@ impl Worker {
                 Err(Failure::Refused(error))
             }
             Ok(Err(error)) => {
-                self.connection = None;
+                self.connection.lose();
                 Err(Failure::Lost(Error::store_unavailable(error)))
             }
             Err(_) => {
-                self.connection = None;
+                self.connection.lose();
                 Err(Failure::Lost(Error::store_unavailable(
                     "the batch took too long",
                 )))
@@ -436,20 +435,6 @@ impl Worker {
             // Postgres is away: a short pause, bounded by the beats' deadline.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    async fn connected(&mut self) -> Result<&mut PgConnection, Error> {
-        if self.connection.is_none() {
-            let connect = self.options.connect();
-            match tokio::time::timeout(DEADLINE, connect).await {
-                Ok(Ok(connection)) => self.connection = Some(connection),
-                Ok(Err(error)) => return Err(Error::store_unavailable(error)),
-                Err(_) => return Err(Error::store_unavailable("connecting took too long")),
-            }
-        }
-        self.connection
-            .as_mut()
-            .ok_or_else(|| Error::internal("connection vanished"))
     }
 }
 
