@@ -7,7 +7,7 @@ CREATE FUNCTION activity.as_jsonb(is_json boolean, content text) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN CASE WHEN is_json THEN content::jsonb ELSE to_jsonb(content) END;
-EXCEPTION WHEN data_exception THEN
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
     RETURN NULL;
 END $$;
 UPDATE public.activity_logs
@@ -27,7 +27,7 @@ DROP INDEX public.idx_activity_overdue, public.idx_activity_conversation,
     public.idx_activity_listed_by_type, public.idx_activity_listed;
 ALTER TABLE public.activity_logs
     DROP COLUMN traceparent, DROP COLUMN reaped_at, DROP COLUMN deadline, DROP COLUMN begun_at,
-    DROP COLUMN outcome_digest, DROP COLUMN digest, DROP COLUMN tool_trace_text,
+    DROP COLUMN outcome_digest, DROP COLUMN queued_digest, DROP COLUMN digest, DROP COLUMN tool_trace_text,
     DROP COLUMN response_is_json, DROP COLUMN response_bytes, DROP COLUMN response_text,
     DROP COLUMN request_is_json, DROP COLUMN request_bytes, DROP COLUMN request_text,
     DROP COLUMN claimed_source, DROP COLUMN auth, DROP COLUMN source_ref,

@@ -40,6 +40,7 @@ ALTER TABLE public.activity_logs
     ADD COLUMN tool_trace_text text,
     -- What the writer sent: the same again is no conflict.
     ADD COLUMN digest bytea,
+    ADD COLUMN queued_digest bytea,
     ADD COLUMN outcome_digest bytea,
     ADD COLUMN begun_at timestamptz,
     ADD COLUMN deadline timestamptz,

@@ -29,3 +29,13 @@ CREATE UNLOGGED TABLE registry.transient_events (
     at timestamptz NOT NULL
 );
 CREATE INDEX transient_events_at ON registry.transient_events (at);
+
+-- Deleting a credential that ended raises no version: nothing changes for anybody.
+DROP TRIGGER candor_credentials_changed ON public.workspace_auth_tokens;
+CREATE TRIGGER candor_credentials_changed
+    AFTER INSERT OR UPDATE OF revoked_at, state, epoch, kind, token_hash, workspace_id
+    ON public.workspace_auth_tokens
+    FOR EACH ROW EXECUTE FUNCTION registry.credentials_changed();
+CREATE TRIGGER candor_credential_deleted AFTER DELETE ON public.workspace_auth_tokens
+    FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND OLD.state <> 'retired')
+    EXECUTE FUNCTION registry.credentials_changed();

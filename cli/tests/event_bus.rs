@@ -1,6 +1,7 @@
 //! Events across registries, and cursors into a log that forgets.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use candor_proto::registry::v1::WatchEventsRequest;
@@ -145,4 +146,79 @@ async fn a_cursor_into_what_is_forgotten_is_told_so() {
         seen,
         ["WORKSPACE_PROVISIONING", "WORKSPACE_PROVISION_FAILED"]
     );
+}
+
+/// What one connection of a socket got: how many messages had been begun when it
+/// was opened, and the numbers it was told until it was closed.
+async fn hear(gateway: &Platform, begun: &AtomicU64) -> (u64, Vec<u64>) {
+    let url = format!("ws://{}/ws", gateway.http());
+    let opened = wait_for("the gateway", SOON, || async {
+        connect_async(&url).await.ok().map(|(socket, _)| socket)
+    });
+    let mut socket = opened.await.unwrap();
+    let before = begun.load(Ordering::SeqCst);
+    let mut heard = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message {
+            let event: Value = serde_json::from_str(&text).unwrap();
+            let said = event["payload"]["message"].as_str();
+            heard.extend(said.and_then(|text| text.parse::<u64>().ok()));
+        }
+        if heard.last() == Some(&MESSAGES) {
+            break;
+        }
+    }
+    (before, heard)
+}
+
+const MESSAGES: u64 = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_joins_misses_nothing_without_saying_so() {
+    let (_postgres, url, binaries) = database().await;
+    let one = binaries.registry(&url, &[]).await.unwrap();
+    let log = binaries.activity_log(&url, one.grpc(), &[]).await.unwrap();
+    let address = format!("http://{}", log.grpc());
+    let env = [("CANDOR_ACTIVITY_LOG", address.as_str())];
+    let left = binaries.gateway(one.grpc(), &env).await.unwrap();
+    let mut client = Client::new(left.http());
+    let agent = FakeAgent::enrolled(&mut client, "talks").await.unwrap();
+    let begun = AtomicU64::new(0);
+    let talking = async {
+        for number in 1..=MESSAGES {
+            begun.store(number, Ordering::SeqCst);
+            let target = format!("/workspaces/{}/notify", agent.id);
+            let notify = Call::post(target, &json!({"message": number.to_string()}));
+            let sent = client.send(notify.bearer(&agent.token)).await.unwrap();
+            assert_eq!(sent.status, 200);
+            // Until somebody else could hear it, it talks slowly.
+            tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>())
+                .await
+                .unwrap_err();
+        }
+    };
+    let joining = async {
+        let two = binaries.registry(&url, &[]).await.unwrap();
+        let right = binaries.gateway(two.grpc(), &env).await.unwrap();
+        let mut connections = Vec::new();
+        while connections
+            .last()
+            .is_none_or(|(_, heard): &(u64, Vec<u64>)| heard.last() != Some(&MESSAGES))
+        {
+            let heard = tokio::time::timeout(SOON, hear(&right, &begun)).await;
+            connections.push(heard.unwrap());
+            assert!(connections.len() < 50, "cut again and again");
+        }
+        connections
+    };
+    let ((), connections) = tokio::join!(talking, joining);
+    for (before, heard) in &connections {
+        assert!(
+            heard.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{heard:?}"
+        );
+        if heard.last() == Some(&MESSAGES) {
+            assert!(heard[0] <= before + 1, "{} after {before}", heard[0]);
+        }
+    }
 }

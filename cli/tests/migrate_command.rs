@@ -77,25 +77,27 @@ async fn activity_rows_keep_their_meaning_up_and_down() {
 
     // As Candor writes them: JSON, a text, what jsonb cannot hold, an intent, and
     // a row whose workspace is gone.
+    let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let ours = format!(
         r#"INSERT INTO activity_logs
                (workspace_id, activity_type, summary, request_text, request_is_json, phase)
            VALUES ('{WORKSPACE}', 'agent_log', 'json', '{{"b":[1.0]}}', true, 'final'),
                   ('{WORKSPACE}', 'agent_log', 'text', 'plain', false, 'final'),
                   ('{WORKSPACE}', 'agent_log', 'nul', '{{"c":"\u0000"}}', true, 'final'),
+                  ('{WORKSPACE}', 'agent_log', 'very deep', '{deep}', true, 'final'),
                   ('{WORKSPACE}', 'a2a_receive', 'intent', NULL, NULL, 'intent'),
                   (gen_random_uuid(), 'agent_log', 'orphan', NULL, NULL, 'final')"#
     );
     postgres::execute(&url, &ours).await.unwrap();
     let places = "SELECT count(DISTINCT seq) FROM activity_logs WHERE seq > 0";
-    assert_eq!(postgres::count(&url, places).await.unwrap(), 4);
+    assert_eq!(postgres::count(&url, places).await.unwrap(), 5);
     let (done, words) = run(&binaries, &url, &["down", "--to", "44"]);
     assert!(done, "{words}");
     let kept = "SELECT string_agg(summary || '=' || coalesce(request_body::text, '-'), ' '
                                   ORDER BY summary) FROM activity_logs";
     assert_eq!(
         postgres::text(&url, kept).await.unwrap(),
-        r#"agent=- json={"b": [1.0]} nul=- person={"a": 1} text="plain""#
+        r#"agent=- json={"b": [1.0]} nul=- person={"a": 1} text="plain" very deep=-"#
     );
     let orphan = "INSERT INTO activity_logs (workspace_id, activity_type)
         VALUES (gen_random_uuid(), 'agent_log')";

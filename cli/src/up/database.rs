@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use candor_activity_log::ActivityLog;
 use candor_process::config::SharedConfig;
 use candor_process::data_dir::DataDir;
 use candor_process::migrate;
@@ -12,8 +13,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::progress::Progress;
 
-/// Connections for lists, at most.
-const LISTS: u32 = 10;
+/// Connections of the activity log, at most.
+const FOR_ACTIVITY: u32 = 10;
 /// Longest wait for connections to close.
 const CLOSE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -25,8 +26,8 @@ pub struct Database {
     pub private: Option<PrivatePostgres>,
     /// How to connect.
     pub pool: PgPool,
-    /// As `pool`, for statements with optional filters.
-    pub for_lists: PgPool,
+    /// As `pool`, for the activity log.
+    pub for_activity: PgPool,
 }
 
 impl Database {
@@ -44,13 +45,13 @@ impl Database {
         };
         progress.step("migrating the database");
         migrate_up(options.clone()).await?;
-        let mut for_lists = PoolSettings::new("candor-lists").planned_by_value();
-        for_lists.max_connections = LISTS;
+        let mut for_activity = ActivityLog::pool_settings("candor-activity");
+        for_activity.max_connections = FOR_ACTIVITY;
         Ok(Self {
             data_dir,
             private,
             pool: PoolSettings::new("candor").open(options.clone()),
-            for_lists: for_lists.open(options),
+            for_activity: for_activity.open(options),
         })
     }
 
@@ -62,7 +63,7 @@ impl Database {
     /// Closes the pool, then stops the private server.
     pub async fn close(self) {
         // Connections that do not answer must not keep the process.
-        let closed = async { tokio::join!(self.pool.close(), self.for_lists.close()) };
+        let closed = async { tokio::join!(self.pool.close(), self.for_activity.close()) };
         if tokio::time::timeout(CLOSE, closed).await.is_err() {
             tracing::warn!(deadline = ?CLOSE, "left connections that do not answer");
         }

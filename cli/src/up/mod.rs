@@ -66,7 +66,7 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         &drain.token(),
     );
     let activity_log = ActivityLog::start(
-        database.for_lists.clone(),
+        database.for_activity.clone(),
         RegistryClient::new(local(registry.service())),
         config.legacy.activity_retention_days,
         &drain.token(),

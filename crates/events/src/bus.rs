@@ -23,6 +23,8 @@ pub enum Notice {
     /// So many events that are not stored were missed, heartbeats not counted:
     /// the next one says the same.
     Lagged(u64),
+    /// Events that another process told are missing.
+    Gap,
 }
 
 /// Announces events to the watchers of this process; cheap to clone.
@@ -69,7 +71,7 @@ impl Bus {
             self.transient.send(Some(Arc::new(envelope))).unwrap_or(0)
         }
     }
-    /// Tells watchers that events that are not stored are missing.
+    /// Tells watchers that events that another process told are missing.
     pub fn gap(&self) {
         // An error means that nobody watches.
         let _ = self.transient.send(None);
@@ -111,7 +113,7 @@ impl Subscription {
                 }
                 received = self.transient.recv() => return match received {
                     Ok(Some(envelope)) => Some(Notice::Transient(envelope)),
-                    Ok(None) => Some(Notice::Lagged(1)),
+                    Ok(None) => Some(Notice::Gap),
                     Err(RecvError::Lagged(missed)) => Some(Notice::Lagged(missed)),
                     Err(RecvError::Closed) => None,
                 },
@@ -173,7 +175,7 @@ mod tests {
         bus.gap();
         bus.publish_transient(envelope(1));
         assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
-        assert_eq!(watcher.next().await, Some(Notice::Lagged(1)));
+        assert_eq!(watcher.next().await, Some(Notice::Gap));
         assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
     }
 

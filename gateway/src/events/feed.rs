@@ -108,7 +108,7 @@ impl Feed {
             // 0 is the beginning of what there is.
             Some(since) if since > 0 && since < pruned_to => return Err(Cut::Expired),
             // Who is ahead of the log has another log's number.
-            Some(since) => since.clamp(0, position),
+            Some(since) => since.max(pruned_to).min(position),
             // What was committed before is not what comes.
             None => newest,
         };

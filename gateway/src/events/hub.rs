@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_kernel::{Caller, Error};
+use candor_kernel::{Caller, Error, Reason};
 use candor_peers::RegistryClient;
 use candor_proto::registry::v1 as pb;
 use tokio::sync::{broadcast, watch};
@@ -63,10 +63,16 @@ impl Hub {
         loop {
             match self.follow(&mut cursor).await {
                 Ok(()) => tracing::info!("the registry ended the event stream, resuming"),
-                Err(error) => tracing::warn!(
-                    internal = error.internal_text(),
-                    "cannot follow the registry's events, retrying: {error}"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        internal = error.internal_text(),
+                        "cannot follow the registry's events, retrying: {error}"
+                    );
+                    if error.reason() == Reason::CursorExpired {
+                        // Away for longer than events are kept: from now on.
+                        cursor = None;
+                    }
+                }
             }
             if self.position.send_replace(None).is_some() {
                 // Nobody listening is no error.

@@ -83,7 +83,7 @@ pub(crate) fn activity(row: &activity_pb::Activity) -> String {
     let item = with_body(item, "request_body", row.request_body.as_ref());
     let item = with_body(item, "response_body", row.response_body.as_ref());
     match row.tool_trace.as_deref() {
-        Some(trace) => item.json_text("tool_trace", trace).finish(),
+        Some(trace) => item.json_text("tool_trace", &paired(trace)).finish(),
         None => item.finish(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use candor_peers::RegistryClient;
 use candor_process::grpc::MESSAGE_LIMIT;
+use candor_process::pool::PoolSettings;
 use candor_proto::activity::v1::activity_log_service_server::ActivityLogServiceServer;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -43,6 +44,16 @@ pub struct ActivityLog {
 }
 
 impl ActivityLog {
+    /// The pool that it wants: plans for the values of optional filters, and
+    /// transactions that hold the log's end for moments only.
+    #[must_use]
+    pub fn pool_settings(name: &str) -> PoolSettings {
+        let mut settings = PoolSettings::new(name).planned_by_value();
+        let idle = ("idle_in_transaction_session_timeout", "3s");
+        settings.options.push(idle);
+        settings
+    }
+
     /// Starts on a migrated database; tells `registry` what was written, keeps
     /// rows for so many days. The order to `stop` ends streams and the upkeep;
     /// writes are taken until [`ActivityLog::drained`].

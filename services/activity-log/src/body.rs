@@ -59,6 +59,16 @@ impl StoredBody {
         Ok(Self::whole(body.content.into()))
     }
 
+    /// What is made here, kept by the same limit.
+    #[must_use]
+    pub fn made(content: String) -> Self {
+        if content.len() > MOST {
+            let hash = hexadecimal(&Sha256::digest(&content));
+            return Self::truncated(content.as_bytes(), content.len(), &hash);
+        }
+        Self::whole(content.into_bytes())
+    }
+
     /// Keeps every byte.
     #[must_use]
     pub fn whole(content: Vec<u8>) -> Self {

@@ -11,7 +11,6 @@ use candor_process::admin::Admin;
 use candor_process::config::{Secret, SharedArgs, ports};
 use candor_process::drain::Drain;
 use candor_process::grpc::{GrpcLimits, GrpcServer};
-use candor_process::pool::PoolSettings;
 use candor_process::program;
 use candor_process::telemetry::Telemetry;
 use candor_proto::DESCRIPTOR_SET;
@@ -69,9 +68,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Watermark::default(),
     );
     let activity_log = ActivityLog::start(
-        PoolSettings::new("candor-activity-log")
-            .planned_by_value()
-            .open(database),
+        ActivityLog::pool_settings("candor-activity-log").open(database),
         registry,
         config.legacy.activity_retention_days,
         &drain.token(),

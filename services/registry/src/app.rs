@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candor_events::Bus;
 use candor_identity::{RejectedBeats, Verifier, Watermark};
 use candor_kernel::Error;
+use moka::sync::Cache;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tokio::sync::Notify;
@@ -33,6 +34,9 @@ pub struct App {
     pub watermark: Watermark,
     /// Beats that were refused for their credential.
     pub rejected: RejectedBeats,
+    /// Ids of events that were published lately: who tells one again, because the
+    /// answer was lost, tells nothing new.
+    pub told: Cache<String, ()>,
     /// When background work last ran.
     pub ticks: Ticks,
     /// The order to stop: streams end.

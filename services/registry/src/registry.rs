@@ -7,6 +7,7 @@ use candor_events::Bus;
 use candor_identity::{RejectedBeats, Verifier, Watermark};
 use candor_process::grpc::MESSAGE_LIMIT;
 use candor_proto::registry::v1::registry_service_server::RegistryServiceServer;
+use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -34,6 +35,10 @@ pub struct Registry {
 /// Longest wait for what is queued when the process ends; a Postgres that does
 /// not answer must not keep it.
 const DRAIN: Duration = Duration::from_secs(6);
+
+/// Published events that are remembered, and for how long.
+const TOLD: u64 = 100_000;
+const TOLD_FOR: Duration = Duration::from_secs(60);
 
 impl Registry {
     /// Starts on a migrated database. `verifier` believes Candor's other
@@ -66,6 +71,10 @@ impl Registry {
             events_written,
             watermark: Watermark::default(),
             rejected: RejectedBeats::default(),
+            told: Cache::builder()
+                .max_capacity(TOLD)
+                .time_to_live(TOLD_FOR)
+                .build(),
             ticks: Ticks::default(),
             stop: stop.clone(),
         });

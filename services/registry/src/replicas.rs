@@ -2,8 +2,9 @@
 //! Postgres (design: section 12). A registry that runs alone does nothing here
 //! but look, every other second, whether it still does.
 //!
-//! Nothing depends on it but what people see at once: whoever follows a registry
-//! that missed some is cut, and resumes.
+//! Nothing depends on it but what people see at once. Whatever may have been missed
+//! is told: followers are cut, and resume. Each time a registry begins to hand on it
+//! says so first, since what it told before reached nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::store::transients::{self, CHANNEL, MEMBERSHIP};
+use crate::store::transients::{self, CHANNEL, Handed, MEMBERSHIP};
 
 /// Between two looks for others.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -32,72 +33,40 @@ const MOST_BYTES: usize = 1024 * 1024;
 
 /// Runs until stopped.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let me = Uuid::now_v7();
-    while let Some(ended) = stop.run_until_cancelled(exchange(&app, me)).await {
+    let mut member = Member {
+        app: &app,
+        me: Uuid::now_v7(),
+        cursor: None,
+        own: None,
+    };
+    while let Some(ended) = stop.run_until_cancelled(member.exchange()).await {
         if let Err(error) = ended {
             tracing::warn!(
                 internal = error.internal_text(),
                 "events that are not stored do not reach other registries, trying again"
             );
         }
-        // Whatever was missed meanwhile.
-        app.bus.gap();
-        if stop
-            .run_until_cancelled(tokio::time::sleep(RETRY_AFTER))
-            .await
-            .is_none()
-        {
+        // What it told meanwhile is lost: it begins anew.
+        member.own = None;
+        let pause = tokio::time::sleep(RETRY_AFTER);
+        if stop.run_until_cancelled(pause).await.is_none() {
             break;
         }
     }
-    let leaving = async {
-        let mut connection = app.connection().await?;
-        transients::leave(&mut connection, me).await?;
-        transients::tell_membership(&mut connection).await
-    };
-    if let Err(error) = within(leaving).await {
+    if let Err(error) = within(member.leave()).await {
         tracing::debug!(%error, "left without a word to other registries");
     }
 }
 
-/// One registry among others, while Postgres answers.
+/// One registry among others.
 struct Member<'a> {
     app: &'a App,
     me: Uuid,
-    /// The last event that was read.
-    cursor: i64,
+    /// The last event that was read; kept while Postgres is away, so that what
+    /// came meanwhile is read, or seen to be missing.
+    cursor: Option<i64>,
     /// What this registry tells, while there is somebody to hand it to.
     own: Option<Subscription>,
-}
-
-async fn exchange(app: &App, me: Uuid) -> Result<(), Error> {
-    let mut listener = PgListener::connect_with(app.store.pool())
-        .await
-        .map_err(store_error)?;
-    listener.listen(CHANNEL).await.map_err(store_error)?;
-    let cursor = transients::position(&mut *app.connection().await?).await?;
-    let mut member = Member {
-        app,
-        me,
-        cursor,
-        own: None,
-    };
-    within(member.look()).await?;
-    transients::tell_membership(&mut *app.connection().await?).await?;
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            notice = told(&mut member.own) => within(member.hand_on(notice)).await?,
-            word = listener.recv() => match word.map_err(store_error)?.payload() {
-                MEMBERSHIP => within(member.look()).await?,
-                _ => within(member.read()).await?,
-            },
-            _ = looks.tick() => {
-                within(member.look()).await?;
-                within(member.read()).await?;
-            }
-        }
-    }
 }
 
 /// Waits for an event of this registry; for ever while it is alone.
@@ -115,6 +84,34 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
 }
 
 impl Member<'_> {
+    /// Hands on and reads, while Postgres answers.
+    async fn exchange(&mut self) -> Result<(), Error> {
+        let pool = self.app.store.pool();
+        let listening = async {
+            let mut listener = PgListener::connect_with(pool).await.map_err(store_error)?;
+            listener.listen(CHANNEL).await.map_err(store_error)?;
+            Ok::<_, Error>(listener)
+        };
+        let mut listener = within(listening).await?;
+        within(self.look()).await?;
+        within(self.tell_membership()).await?;
+        within(self.read()).await?;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                notice = told(&mut self.own) => within(self.hand_on(notice)).await?,
+                word = listener.recv() => match word.map_err(store_error)?.payload() {
+                    MEMBERSHIP => within(self.look()).await?,
+                    _ => within(self.read()).await?,
+                },
+                _ = looks.tick() => {
+                    within(self.look()).await?;
+                    within(self.read()).await?;
+                }
+            }
+        }
+    }
+
     /// Looks for other registries.
     async fn look(&mut self) -> Result<(), Error> {
         let mut connection = self.app.connection().await?;
@@ -123,9 +120,22 @@ impl Member<'_> {
         if others == 0 {
             self.own = None;
         } else if self.own.is_none() {
-            self.own = Some(self.app.bus.subscribe());
+            let own = self.app.bus.subscribe();
+            // What was told before this reached nobody else.
+            transients::hand_on(&mut connection, self.me, &[None]).await?;
+            self.own = Some(own);
         }
         Ok(())
+    }
+
+    async fn tell_membership(&self) -> Result<(), Error> {
+        transients::tell_membership(&mut *self.app.connection().await?).await
+    }
+
+    async fn leave(&self) -> Result<(), Error> {
+        let mut connection = self.app.connection().await?;
+        transients::leave(&mut connection, self.me).await?;
+        transients::tell_membership(&mut connection).await
     }
 
     /// Hands an event to the others, and those that are there already.
@@ -140,7 +150,8 @@ impl Member<'_> {
                     batch.push(Some(envelope));
                 }
                 Notice::Lagged(_) => batch.push(None),
-                Notice::Transient(_) | Notice::Stored(_) => {}
+                // What others told, or did not, is theirs to hand on.
+                Notice::Transient(_) | Notice::Gap | Notice::Stored(_) => {}
             }
             if batch.len() < MOST && bytes < MOST_BYTES {
                 let own = self.own.as_mut();
@@ -156,36 +167,43 @@ impl Member<'_> {
 
     /// Tells the followers of this registry what others handed on.
     async fn read(&mut self) -> Result<(), Error> {
-        loop {
-            let events = {
-                let mut connection = self.app.connection().await?;
-                transients::after(&mut connection, self.cursor).await?
-            };
-            if events.is_empty() {
-                return Ok(());
-            }
-            for event in events {
-                if event.n != self.cursor + 1 {
+        let mut connection = self.app.connection().await?;
+        let newest = transients::position(&mut connection).await?;
+        let mut cursor = self.cursor.unwrap_or(newest);
+        while cursor < newest {
+            let events = transients::after(&mut connection, cursor).await?;
+            for event in &events {
+                if event.n != cursor + 1 {
                     self.app.bus.gap();
                 }
-                self.cursor = event.n;
-                if event.origin == self.me {
-                    continue;
-                }
-                match event.event_type {
-                    None => self.app.bus.gap(),
-                    Some(event_type) => {
-                        self.app.bus.publish_transient(Envelope {
-                            event: event_type,
-                            workspace_id: event.workspace_id,
-                            timestamp: event.at,
-                            payload: event.payload,
-                            seq: None,
-                            foreign: true,
-                        });
-                    }
-                }
+                cursor = event.n;
+                self.tell(event);
             }
+            if events.is_empty() {
+                // They were there, and are gone: a crash, or too long ago.
+                self.app.bus.gap();
+                cursor = newest;
+            }
+            self.cursor = Some(cursor);
         }
+        self.cursor = Some(cursor);
+        Ok(())
+    }
+
+    fn tell(&self, event: &Handed) {
+        if event.origin == self.me {
+            return;
+        }
+        let Some(event_type) = &event.event_type else {
+            return self.app.bus.gap();
+        };
+        self.app.bus.publish_transient(Envelope {
+            event: event_type.clone(),
+            workspace_id: event.workspace_id.clone(),
+            timestamp: event.at,
+            payload: event.payload.clone(),
+            seq: None,
+            foreign: true,
+        });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candor_kernel::Error;
+use metrics::Counter;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -37,20 +38,29 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 
 async fn turn(app: &App) -> Result<(), Error> {
     let days = i32::try_from(app.config.event_retention_days).unwrap_or(i32::MAX);
+    let expired = metrics::counter!("candor_events_expired_total");
+    batches(&expired, || async {
+        retention::delete_events(&mut *app.connection().await?, days).await
+    })
+    .await?;
+    let expired = metrics::counter!("candor_tokens_expired_total");
+    batches(&expired, || async {
+        retention::delete_tokens(&mut *app.connection().await?).await
+    })
+    .await
+}
+
+/// Repeats a batch until one does nothing.
+async fn batches<F>(counter: &Counter, batch: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<u64, Error>>,
+{
     loop {
-        let batch = async {
-            let mut tx = app.store.begin().await?;
-            let events = retention::delete_events(&mut tx, days).await?;
-            let tokens = retention::delete_tokens(&mut tx).await?;
-            crate::store::Store::commit(tx).await?;
-            Ok::<_, Error>((events, tokens))
-        };
-        let (events, tokens) = tokio::time::timeout(DEADLINE, batch)
+        let deleted = tokio::time::timeout(DEADLINE, batch())
             .await
             .unwrap_or_else(|_| Err(Error::store_unavailable("a batch took too long")))?;
-        metrics::counter!("candor_events_expired_total").increment(events);
-        metrics::counter!("candor_tokens_expired_total").increment(tokens);
-        if events + tokens == 0 {
+        counter.increment(deleted);
+        if deleted == 0 {
             return Ok(());
         }
         tokio::time::sleep(BREATHE).await;

@@ -23,6 +23,9 @@ use crate::legacy::proof::{CHECK_EVERY, Proof};
 const MOST_SOCKETS: usize = 10_000;
 /// The largest message that is read; what clients say is discarded.
 const MOST_READ: usize = 64 * 1024;
+/// What a socket reads into. A larger buffer is paid for by each of ten thousand
+/// sockets, and cleared each time one of them is looked at.
+const READ_BUFFER: usize = 4096;
 /// Longest wait for a client to take a frame.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two pings.
@@ -79,6 +82,7 @@ pub(crate) async fn socket(app: Arc<App>, call: Call) -> Answer {
         _place: place,
     };
     Ok(upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(MOST_READ)
         .max_frame_size(MOST_READ)
         .on_upgrade(move |socket| follower.serve(socket, feed)))

@@ -7,18 +7,18 @@ use candor_kernel::{Error, Reason, WorkspaceId};
 use candor_peers::time::time;
 use candor_process::grpc::PAGE_LIMIT;
 use candor_proto::activity::v1 as pb;
-use futures::{Stream, StreamExt as _};
-use prost::Message as _;
 use sqlx::PgConnection;
 
 use super::checks;
 use crate::activity_log::App;
-use crate::store::read::{self, Filter, Place, StoredRow};
+use crate::store::read::{self, Filter, Page, Place};
 use crate::wire;
 
 /// Rows listed when the caller names no number, and at most.
 const USUAL: i32 = 100;
 const MOST: i32 = 500;
+/// Bytes after which a page ends.
+const BYTES: i64 = PAGE_LIMIT as i64;
 
 pub(super) async fn list(
     app: Arc<App>,
@@ -36,24 +36,10 @@ pub(super) async fn list(
     let from = start(&mut connection, workspace, &request).await?;
     let oldest_first = request.oldest_first || has(&request.since_id);
     let limit = i64::from(limit);
-    let (rows, more) = if oldest_first {
-        page(read::oldest(
-            &mut connection,
-            workspace,
-            &filter,
-            from,
-            limit,
-        ))
-        .await?
+    let Page { rows, more } = if oldest_first {
+        read::oldest(&mut connection, workspace, &filter, from, limit, BYTES).await?
     } else {
-        page(read::newest(
-            &mut connection,
-            workspace,
-            &filter,
-            from,
-            limit,
-        ))
-        .await?
+        read::newest(&mut connection, workspace, &filter, from, limit, BYTES).await?
     };
     let reaped: Vec<_> = rows
         .iter()
@@ -120,36 +106,4 @@ async fn start(
         Some(place) => Ok(Some(place)),
         None => Err(Error::new(Reason::CursorExpired, "cursor expired")),
     }
-}
-
-/// Rows until the page is full, at least one; and whether some were left out.
-async fn page(
-    rows: impl Stream<Item = Result<StoredRow, Error>>,
-) -> Result<(Vec<StoredRow>, bool), Error> {
-    let (mut kept, mut bytes) = (Vec::new(), 0);
-    let mut rows = std::pin::pin!(rows);
-    while let Some(row) = rows.next().await {
-        let row = row?;
-        bytes += size(&row);
-        if bytes > PAGE_LIMIT && !kept.is_empty() {
-            return Ok((kept, true));
-        }
-        kept.push(row);
-    }
-    Ok((kept, false))
-}
-
-fn size(row: &StoredRow) -> usize {
-    let texts = [
-        &row.request_text,
-        &row.response_text,
-        &row.summary,
-        &row.error_detail,
-        &row.tool_trace,
-        &row.method,
-    ];
-    let bytes = [&row.request_bytes, &row.response_bytes];
-    let texts = texts.into_iter().flatten().map(String::len);
-    let bytes = bytes.into_iter().flatten().map(Vec::len);
-    pb::Activity::default().encoded_len() + 256 + texts.sum::<usize>() + bytes.sum::<usize>()
 }

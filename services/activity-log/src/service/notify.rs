@@ -28,7 +28,9 @@ pub(super) async fn notify(
         read::workspace_name(&mut connection, workspace).await?
     };
     let name = name.ok_or_else(write::no_workspace)?;
-    let promise = app.announcer.promise()?;
+    let workspace_id = workspace.to_string();
+    let payload = shown(&request, &workspace_id, &name);
+    let promise = app.announcer.promise(&workspace_id, &payload)?;
     let row = NewRow {
         id: checks::row_id(&request.id)?,
         workspace,
@@ -42,7 +44,7 @@ pub(super) async fn notify(
         error_detail: None,
         duration_ms: None,
         request: None,
-        response: Some(StoredBody::whole(stored(&request).to_string().into_bytes())),
+        response: Some(StoredBody::made(stored(&request).to_string())),
         beginning: Beginning::Final { announce: false },
         is_notify: true,
         fingerprint: fingerprint(&request.encode_to_vec()),
@@ -50,8 +52,7 @@ pub(super) async fn notify(
     };
     let id = row.id.to_string();
     app.writer.insert(row).await?;
-    let workspace = workspace.to_string();
-    promise.keep(&workspace, &shown(&request, &workspace, &name));
+    promise.keep();
     Ok(pb::NotifyResponse { id })
 }
 

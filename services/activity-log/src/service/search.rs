@@ -7,8 +7,6 @@ use candor_kernel::Error;
 use candor_kernel::text::storable;
 use candor_process::grpc::PAGE_LIMIT;
 use candor_proto::activity::v1 as pb;
-use futures::StreamExt as _;
-use prost::Message as _;
 
 use super::checks;
 use crate::activity_log::App;
@@ -32,24 +30,14 @@ pub(super) async fn search(
         limit => limit.min(MOST),
     };
     let pattern = format!("%{}%", request.q.trim());
-    let workspace_id = workspace.to_string();
+    let bytes = i64::try_from(PAGE_LIMIT).unwrap_or(i64::MAX);
     let mut connection = app.store.connection().await?;
-    let rows = search::search(&mut connection, workspace, pattern, limit.into());
-    let mut rows = std::pin::pin!(rows);
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next().await {
-        let row = wire::found(row?, &workspace_id);
-        bytes += row.encoded_len();
-        if bytes > PAGE_LIMIT && !found.is_empty() {
-            return Ok(pb::SearchSessionResponse {
-                found,
-                truncated: true,
-            });
-        }
-        found.push(row);
-    }
+    let (rows, truncated) =
+        search::search(&mut connection, workspace, &pattern, limit.into(), bytes).await?;
+    let workspace_id = workspace.to_string();
+    let found = rows.into_iter().map(|row| wire::found(row, &workspace_id));
     Ok(pb::SearchSessionResponse {
-        found,
-        truncated: false,
+        found: found.collect(),
+        truncated,
     })
 }

@@ -3,7 +3,6 @@
 use candor_kernel::{Error, WorkspaceId};
 use candor_process::pool::store_error;
 use chrono::{DateTime, Utc};
-use futures::{Stream, TryStreamExt as _};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -78,10 +77,20 @@ pub async fn place(
     .map_err(store_error)
 }
 
-macro_rules! listing {
-    ($connection:expr, $workspace:expr, $filter:expr, $from:expr, $limit:expr, $beyond:literal) => {
-        sqlx::query_as!(
-            StoredRow,
+/// Rows of a page, and whether some were left out because it was full.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Page {
+    pub rows: Vec<StoredRow>,
+    pub more: bool,
+}
+
+// Bodies may be large: the page is cut where their sizes say so, before any of
+// them is read.
+macro_rules! page {
+    ($connection:expr, $workspace:expr, $filter:expr, $from:expr, $limit:expr, $bytes:expr,
+     $beyond:literal, $order:literal) => {{
+        let rows = sqlx::query!(
             r#"SELECT id, workspace_id, activity_type, source_kind, source_id, source_ref, auth,
                       claimed_source, coalesce(conversation, source_id IS NULL) AS "conversation!",
                       target_id, method, summary, status, error_detail, duration_ms,
@@ -90,15 +99,40 @@ macro_rules! listing {
                       response_bytes,
                       coalesce(tool_trace_text, tool_trace::text) AS tool_trace,
                       created_at AS "created_at!", phase = 'final' AS "is_final!",
-                      reaped_at IS NOT NULL AS "was_reaped!", traceparent
-               FROM public.activity_logs
-               WHERE workspace_id = $1 AND phase <> 'intent' AND created_at IS NOT NULL
-                 AND ($2::text IS NULL OR activity_type = $2)
-                 AND ($3::boolean IS NULL OR coalesce(conversation, source_id IS NULL) = $3)
-                 AND ($4::uuid IS NULL OR source_id = $4 OR target_id = $4)
-                 AND ($5::timestamptz IS NULL OR created_at < $5)
-                 AND ($6::timestamptz IS NULL OR "#
-                + $beyond,
+                      reaped_at IS NOT NULL AS "was_reaped!", traceparent,
+                      of_page AS "of_page!"
+               FROM (
+                   SELECT *, sum(size) OVER (ORDER BY "#
+                + $order
+                + r#" ROWS UNBOUNDED PRECEDING) AS up_to, count(*) OVER () AS of_page
+                   FROM (
+                       SELECT *, 256 + coalesce(octet_length(request_text), 0)
+                              + coalesce(octet_length(request_bytes), 0)
+                              + coalesce(octet_length(response_text), 0)
+                              + coalesce(octet_length(response_bytes), 0)
+                              + coalesce(octet_length(tool_trace_text), 0)
+                              + coalesce(octet_length(summary), 0)
+                              + coalesce(octet_length(error_detail), 0)
+                              + coalesce(octet_length(method), 0)
+                              + coalesce(pg_column_size(request_body), 0)
+                              + coalesce(pg_column_size(response_body), 0)
+                              + coalesce(pg_column_size(tool_trace), 0) AS size
+                       FROM public.activity_logs
+                       WHERE workspace_id = $1 AND phase <> 'intent' AND created_at IS NOT NULL
+                         AND ($2::text IS NULL OR activity_type = $2)
+                         AND ($3::boolean IS NULL
+                              OR coalesce(conversation, source_id IS NULL) = $3)
+                         AND ($4::uuid IS NULL OR source_id = $4 OR target_id = $4)
+                         AND ($5::timestamptz IS NULL OR created_at < $5)
+                         AND ($6::timestamptz IS NULL OR (created_at, seq, id) "#
+                + $beyond
+                + r#" ($6, $7::bigint, $8::uuid))
+                       ORDER BY "#
+                + $order
+                + r#" LIMIT $9) page) sized
+               WHERE up_to - size < $10
+               ORDER BY "#
+                + $order,
             $workspace.as_uuid(),
             $filter.activity_type.as_deref(),
             $filter.conversation,
@@ -107,49 +141,93 @@ macro_rules! listing {
             $from.map(|place: Place| place.created_at),
             $from.map(|place: Place| place.seq),
             $from.map(|place: Place| place.id),
-            $limit
+            $limit,
+            $bytes
         )
-        .fetch($connection)
-        .map_err(store_error)
-    };
+        .fetch_all($connection)
+        .await
+        .map_err(store_error)?;
+        let of_page = rows.first().map_or(0, |row| row.of_page);
+        let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) < of_page;
+        let rows = rows.into_iter().map(|row| StoredRow {
+            id: row.id,
+            workspace_id: row.workspace_id,
+            activity_type: row.activity_type,
+            source_kind: row.source_kind,
+            source_id: row.source_id,
+            source_ref: row.source_ref,
+            auth: row.auth,
+            claimed_source: row.claimed_source,
+            conversation: row.conversation,
+            target_id: row.target_id,
+            method: row.method,
+            summary: row.summary,
+            status: row.status,
+            error_detail: row.error_detail,
+            duration_ms: row.duration_ms,
+            request_text: row.request_text,
+            request_bytes: row.request_bytes,
+            response_text: row.response_text,
+            response_bytes: row.response_bytes,
+            tool_trace: row.tool_trace,
+            created_at: row.created_at,
+            is_final: row.is_final,
+            was_reaped: row.was_reaped,
+            traceparent: row.traceparent,
+        });
+        Ok(Page {
+            rows: rows.collect(),
+            more,
+        })
+    }};
 }
 
-/// Rows before a place, newest first.
-pub fn newest<'a>(
-    connection: &'a mut PgConnection,
+/// Rows before a place, newest first: at most so many, and so many bytes, but one.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn newest(
+    connection: &mut PgConnection,
     workspace: WorkspaceId,
-    filter: &'a Filter,
+    filter: &Filter,
     from: Option<Place>,
     limit: i64,
-) -> impl Stream<Item = Result<StoredRow, Error>> + 'a {
-    listing!(
+    bytes: i64,
+) -> Result<Page, Error> {
+    page!(
         connection,
         workspace,
         filter,
         from,
         limit,
-        r#"(created_at, seq, id) < ($6, $7::bigint, $8::uuid))
-               ORDER BY created_at DESC, seq DESC, id DESC LIMIT $9"#
+        bytes as _,
+        "<",
+        "created_at DESC, seq DESC, id DESC"
     )
 }
 
-/// Rows after a place, oldest first. A place is never passed by a row that
-/// commits later.
-pub fn oldest<'a>(
-    connection: &'a mut PgConnection,
+/// Rows after a place, oldest first, likewise. A place is never passed by a row
+/// that commits later.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn oldest(
+    connection: &mut PgConnection,
     workspace: WorkspaceId,
-    filter: &'a Filter,
+    filter: &Filter,
     from: Option<Place>,
     limit: i64,
-) -> impl Stream<Item = Result<StoredRow, Error>> + 'a {
-    listing!(
+    bytes: i64,
+) -> Result<Page, Error> {
+    page!(
         connection,
         workspace,
         filter,
         from,
         limit,
-        r#"(created_at, seq, id) > ($6, $7::bigint, $8::uuid))
-               ORDER BY created_at, seq, id LIMIT $9"#
+        bytes as _,
+        ">",
+        "created_at, seq, id"
     )
 }
 

@@ -7,12 +7,28 @@ use candor_process::pool::store_error;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::read::Place;
 use super::write::{Places, Told};
 
 /// Rows changed in one transaction, at most.
 pub const BATCH: i64 = 1000;
 /// Seconds after its deadline when an intent is closed.
 const GRACE_SECONDS: f64 = 60.0;
+
+/// Whether there is an overdue intent.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn is_any_overdue(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM public.activity_logs
+               WHERE phase = 'intent' AND deadline < now() - $1 * interval '1 second') AS "any!""#,
+        GRACE_SECONDS
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)
+}
 
 /// The overdue intents, held until the transaction ends.
 ///
@@ -89,7 +105,7 @@ pub async fn delete_old(connection: &mut PgConnection, days: i32) -> Result<u64,
 pub async fn purged(connection: &mut PgConnection) -> Result<Option<Uuid>, Error> {
     sqlx::query_scalar!(
         r#"SELECT t.id FROM registry.tombstones t
-           WHERE t.purged_at < now() - interval '3 seconds'
+           WHERE t.purged_at < now() - interval '10 seconds'
              AND NOT EXISTS (SELECT 1 FROM activity.emptied e WHERE e.workspace_id = t.id)
            LIMIT 1"#
     )
@@ -98,33 +114,61 @@ pub async fn purged(connection: &mut PgConnection) -> Result<Option<Uuid>, Error
     .map_err(store_error)
 }
 
-/// Empties bodies of a workspace's rows; returns how many rows it emptied.
+/// One step through a workspace's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Emptied {
+    /// Rows that lost their bodies.
+    pub emptied: u64,
+    /// The last row that was looked at; none at the end.
+    pub last: Option<Place>,
+}
+
+/// Empties bodies of the workspace's next rows after a place.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn empty(connection: &mut PgConnection, workspace: Uuid) -> Result<u64, Error> {
+pub async fn empty(
+    connection: &mut PgConnection,
+    workspace: Uuid,
+    after: Option<Place>,
+) -> Result<Emptied, Error> {
+    let looked_at = sqlx::query_as!(
+        Place,
+        r#"SELECT created_at AS "created_at!", seq, id FROM public.activity_logs
+           WHERE workspace_id = $1 AND created_at IS NOT NULL
+             AND ($2::timestamptz IS NULL OR (created_at, seq, id) > ($2, $3::bigint, $4::uuid))
+           ORDER BY created_at, seq, id LIMIT $5"#,
+        workspace,
+        after.map(|place| place.created_at),
+        after.map(|place| place.seq),
+        after.map(|place| place.id),
+        BATCH
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    let ids: Vec<Uuid> = looked_at.iter().map(|place| place.id).collect();
     let done = sqlx::query!(
-        r#"WITH full_rows AS (
-               SELECT id FROM public.activity_logs
-               WHERE workspace_id = $1
-                 AND (request_text IS NOT NULL OR request_bytes IS NOT NULL
-                      OR request_body IS NOT NULL OR response_text IS NOT NULL
-                      OR response_bytes IS NOT NULL OR response_body IS NOT NULL
-                      OR tool_trace_text IS NOT NULL OR tool_trace IS NOT NULL)
-               LIMIT $2)
-           UPDATE public.activity_logs a
+        r#"UPDATE public.activity_logs
            SET request_text = NULL, request_bytes = NULL, request_body = NULL,
                request_is_json = NULL, response_text = NULL, response_bytes = NULL,
                response_body = NULL, response_is_json = NULL, tool_trace_text = NULL,
                tool_trace = NULL
-           FROM full_rows f WHERE a.id = f.id"#,
+           WHERE (id = ANY($2) OR (workspace_id = $1 AND created_at IS NULL))
+             AND (request_text IS NOT NULL OR request_bytes IS NOT NULL
+                  OR request_body IS NOT NULL OR response_text IS NOT NULL
+                  OR response_bytes IS NOT NULL OR response_body IS NOT NULL
+                  OR tool_trace_text IS NOT NULL OR tool_trace IS NOT NULL)"#,
         workspace,
-        BATCH
+        &ids
     )
     .execute(connection)
     .await
     .map_err(store_error)?;
-    Ok(done.rows_affected())
+    Ok(Emptied {
+        emptied: done.rows_affected(),
+        last: looked_at.last().copied(),
+    })
 }
 
 /// Deletes late outcomes of a purged workspace, and remembers that its rows are

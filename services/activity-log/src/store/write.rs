@@ -252,16 +252,23 @@ pub async fn complete(
                    THEN $12::timestamptz - ($13::bigint - u.seq) * interval '1 microsecond'
                    ELSE a.created_at END,
                status = u.status, error_detail = u.error_detail, duration_ms = u.duration_ms,
-               response_text = u.response_text, response_bytes = u.response_bytes,
-               response_is_json = u.response_is_json,
-               tool_trace_text = coalesce(u.tool_trace, a.tool_trace_text),
-               summary = coalesce(u.summary, a.summary), outcome_digest = u.digest
+               response_text = CASE WHEN t.id IS NULL THEN u.response_text END,
+               response_bytes = CASE WHEN t.id IS NULL THEN u.response_bytes END,
+               response_is_json = CASE WHEN t.id IS NULL THEN u.response_is_json END,
+               tool_trace_text = CASE WHEN t.id IS NULL
+                   THEN coalesce(u.tool_trace, a.tool_trace_text) END,
+               summary = coalesce(u.summary, a.summary),
+               queued_digest = CASE WHEN u.queued THEN u.digest ELSE a.queued_digest END,
+               outcome_digest = CASE WHEN u.queued THEN NULL ELSE u.digest END
            FROM unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::text[], $5::text[],
                        $6::integer[], $7::text[], $8::bytea[], $9::boolean[], $10::text[],
                        $11::text[], $14::bytea[])
                AS u (id, seq, queued, status, error_detail, duration_ms, response_text,
                      response_bytes, response_is_json, tool_trace, summary, digest)
-           WHERE a.id = u.id AND a.phase <> 'final'
+           JOIN public.activity_logs known ON known.id = u.id
+           -- A purged workspace's rows stay empty.
+           LEFT JOIN registry.tombstones t ON t.id = known.workspace_id
+           WHERE a.id = u.id AND a.phase <> 'final' AND NOT (u.queued AND a.phase = 'queued')
            RETURNING a.id, a.workspace_id, a.activity_type, a.method, a.summary, a.status,
                      a.source_id, a.target_id, a.duration_ms, a.tool_trace_text AS tool_trace"#,
         &ids,
@@ -289,6 +296,7 @@ pub async fn complete(
 pub struct Known {
     pub id: Uuid,
     pub digest: Option<Vec<u8>>,
+    pub queued_digest: Option<Vec<u8>>,
     pub outcome_digest: Option<Vec<u8>>,
     pub is_final: bool,
     pub was_reaped: bool,
@@ -301,7 +309,7 @@ pub struct Known {
 pub async fn known(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        r#"SELECT id, digest, outcome_digest, phase = 'final' AS "is_final!",
+        r#"SELECT id, digest, queued_digest, outcome_digest, phase = 'final' AS "is_final!",
                   reaped_at IS NOT NULL AS "was_reaped!"
            FROM public.activity_logs WHERE id = ANY($1)"#,
         ids
@@ -325,7 +333,13 @@ pub async fn keep_late(
                INSERT INTO activity.late_outcomes
                    (id, status, error_detail, duration_ms, response_text, response_bytes,
                     response_is_json, digest)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING 1)
+               SELECT $1, $2, $3, $4,
+                      CASE WHEN t.id IS NULL THEN $5 END, CASE WHEN t.id IS NULL THEN $6::bytea END,
+                      CASE WHEN t.id IS NULL THEN $7::boolean END, $8
+               FROM public.activity_logs a
+               LEFT JOIN registry.tombstones t ON t.id = a.workspace_id
+               WHERE a.id = $1
+               ON CONFLICT (id) DO NOTHING RETURNING 1)
            SELECT EXISTS (SELECT 1 FROM kept)
                OR EXISTS (SELECT 1 FROM activity.late_outcomes WHERE id = $1 AND digest = $8)
                AS "same!""#,

@@ -65,6 +65,8 @@ pub(crate) struct Job {
     pub since: Instant,
     pub reply: oneshot::Sender<Result<Written, Error>>,
     pub weight: Weight,
+    /// A commit of it may have gone through unseen.
+    pub was_lost: bool,
 }
 
 /// The way into the batches; cheap to clone.
@@ -115,6 +117,7 @@ impl Writer {
             since: Instant::now(),
             reply,
             weight,
+            was_lost: false,
         };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => overloaded(),

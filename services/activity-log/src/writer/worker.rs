@@ -14,6 +14,7 @@ use tracing::{Instrument as _, info_span, warn};
 use super::batch::{self, Done};
 use super::{DEADLINE, Job, Write, Written};
 use crate::announce::Announcer;
+use crate::row::Outcome;
 use crate::store::write::{self, Known};
 
 /// Writes in one batch, at most.
@@ -56,7 +57,8 @@ impl Worker {
                 ("jit", "off"),
                 ("statement_timeout", "5s"),
                 ("lock_timeout", "2s"),
-                ("idle_in_transaction_session_timeout", "30s"),
+                // A process that stands still must not hold the log's end.
+                ("idle_in_transaction_session_timeout", "3s"),
             ])
             .application_name("candor-activity-writer")
             .disable_statement_logging();
@@ -123,7 +125,7 @@ impl Worker {
     /// Writes a batch; what Postgres refuses is found by halving, and harms no
     /// neighbour.
     async fn commit(&mut self, jobs: Vec<Job>) {
-        let jobs = self.one_outcome_each(jobs);
+        let (jobs, deferred) = one_outcome_each(jobs);
         let mut work = vec![jobs];
         while let Some(jobs) = work.pop() {
             if jobs.is_empty() {
@@ -141,22 +143,8 @@ impl Worker {
                 }
             }
         }
-    }
-
-    /// Two outcomes of one row are written one after the other.
-    fn one_outcome_each(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        let mut seen: HashSet<ActivityId> = HashSet::new();
-        let mut kept = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            if job.reply.is_closed() {
-                continue;
-            }
-            match &job.write {
-                Write::Outcome(outcome) if !seen.insert(outcome.id) => self.again.push(job),
-                _ => kept.push(job),
-            }
-        }
-        kept
+        // Behind the first ones, which may have to wait themselves.
+        self.again.extend(deferred);
     }
 
     async fn execute(&mut self, jobs: &[Job]) -> Result<Done, Failure> {
@@ -183,21 +171,30 @@ impl Worker {
                     }
                     Ok(Written::Stored)
                 }
-                Write::Row(row) => repeated(known, &row.fingerprint),
+                Write::Row(row) => {
+                    let repeated = repeated(known, &row.fingerprint);
+                    // Of a commit whose answer was lost nobody was told yet.
+                    if let (Ok(Written::Stored), true, Some(told)) =
+                        (&repeated, job.was_lost, batch::told(row))
+                    {
+                        self.announcer.logged(told);
+                    }
+                    repeated
+                }
                 Write::Outcome(outcome) => match (done.completed.remove(&id), known) {
                     (Some(told), _) => {
                         self.announcer.logged(told);
                         Ok(Written::Stored)
                     }
                     (None, Some(known)) if known.was_reaped => self.keep_late(outcome).await,
-                    (None, known) => completed_before(known, &outcome.fingerprint),
+                    (None, known) => completed_before(known, outcome),
                 },
             };
             answer(job, result);
         }
     }
 
-    async fn keep_late(&mut self, outcome: &crate::row::Outcome) -> Result<Written, Error> {
+    async fn keep_late(&mut self, outcome: &Outcome) -> Result<Written, Error> {
         if outcome.is_queued {
             return Err(conflict("the row is closed: its outcome came too late"));
         }
@@ -216,10 +213,11 @@ impl Worker {
     /// Keeps writes for another try while their deadline allows it.
     async fn postpone(&mut self, jobs: Vec<Job>, error: &Error) {
         let mut waiting = 0_usize;
-        for job in jobs {
+        for mut job in jobs {
             if job.reply.is_closed() {
                 continue;
             }
+            job.was_lost = true;
             if job.since.elapsed() + Duration::from_millis(200) >= DEADLINE {
                 answer(job, Err(error.clone()));
             } else {
@@ -234,6 +232,23 @@ impl Worker {
     }
 }
 
+/// Two outcomes of one row are written one after the other: the second ones are
+/// for the next batch. Who gave up is not written for.
+fn one_outcome_each(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
+    let mut seen: HashSet<ActivityId> = HashSet::new();
+    let (mut kept, mut deferred) = (Vec::with_capacity(jobs.len()), Vec::new());
+    for job in jobs {
+        if job.reply.is_closed() {
+            continue;
+        }
+        match &job.write {
+            Write::Outcome(outcome) if !seen.insert(outcome.id) => deferred.push(job),
+            _ => kept.push(job),
+        }
+    }
+    (kept, deferred)
+}
+
 /// A row that was not inserted: it is there already, or its workspace is not.
 fn repeated(known: Option<&Known>, fingerprint: &[u8]) -> Result<Written, Error> {
     match known {
@@ -244,19 +259,27 @@ fn repeated(known: Option<&Known>, fingerprint: &[u8]) -> Result<Written, Error>
 }
 
 /// An outcome that changed nothing: the same was told before, or another.
-fn completed_before(known: Option<&Known>, fingerprint: &[u8]) -> Result<Written, Error> {
-    match known {
-        None => Err(Error::new(
+fn completed_before(known: Option<&Known>, outcome: &Outcome) -> Result<Written, Error> {
+    let Some(known) = known else {
+        return Err(Error::new(
             Reason::ActivityNotFound,
             "no activity row has this id",
-        )),
-        Some(known) if known.outcome_digest.as_deref() == Some(fingerprint) => Ok(Written::Stored),
-        Some(known) if known.is_final => Err(conflict("the row is final with another outcome")),
-        Some(_) => Err(Error::new(
-            Reason::Contention,
-            "the row changes right now — retry shortly",
-        )),
+        ));
+    };
+    let before = match outcome.is_queued {
+        true => &known.queued_digest,
+        false => &known.outcome_digest,
+    };
+    if before.as_deref() == Some(outcome.fingerprint.as_slice()) {
+        return Ok(Written::Stored);
     }
+    if known.is_final || outcome.is_queued {
+        return Err(conflict("the row has another outcome"));
+    }
+    Err(Error::new(
+        Reason::Contention,
+        "the row changes right now — retry shortly",
+    ))
 }
 
 fn conflict(text: &'static str) -> Error {
@@ -285,14 +308,15 @@ fn answer(job: Job, result: Result<Written, Error>) {
     let _ = job.reply.send(result);
 }
 
-/// Postgres' word against a row. Deadlocks, time-outs and shutdowns pass: the
-/// batch is tried again (SQLSTATE classes 40, 53, 55, 57 and 08).
+/// Postgres' word against a row: a value, a constraint, a limit, a trigger
+/// (SQLSTATE classes 22, 23, 54 and P0). Anything else says something about
+/// Postgres, and the batch is tried again on another connection.
 fn is_refusal(error: &sqlx::Error) -> bool {
     let Some(database) = error.as_database_error() else {
         return false;
     };
     let code = database.code().unwrap_or_default();
-    !["40", "53", "55", "57", "08"]
+    ["22", "23", "54", "P0"]
         .iter()
         .any(|class| code.starts_with(class))
 }

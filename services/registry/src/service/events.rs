@@ -9,6 +9,7 @@ use candor_kernel::{Error, Reason, WorkspaceId};
 use candor_process::grpc::to_status;
 use candor_proto::registry::v1 as pb;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -25,7 +26,10 @@ const MOST_LISTED: i64 = 100;
 const PAGE: i64 = 500;
 /// Between two looks at a watcher's credential.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
-/// Longest wait for a watcher to take an event.
+/// Longest wait for a watcher to take a stored event: one that does not read at
+/// all holds nothing for ever.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for a watcher to take an event that is not stored.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// Events a slow watcher may be behind in memory; the table keeps the rest.
 const BUFFER: usize = 256;
@@ -124,8 +128,9 @@ impl Watcher {
     async fn run(mut self, mut subscription: Subscription) {
         let ended = self.follow(&mut subscription).await;
         if let Err(error) = ended {
-            // It may be gone already; then there is nobody to tell.
-            let _ = self.out.send(Err(to_status(&error))).await;
+            // It may be gone already, or not read; then the end says it.
+            let last = Err(to_status(&error));
+            let _ = self.out.send_timeout(last, TAKEN_WITHIN).await;
         }
     }
 
@@ -149,8 +154,9 @@ impl Watcher {
                 Some(Notice::Transient(envelope)) => self.offer(&envelope).await?,
                 Some(Notice::Stored(_)) => self.drain().await?,
                 Some(Notice::Lagged(_)) if self.transient => return Err(behind()),
+                Some(Notice::Gap) if self.transient => return Err(missing()),
                 // A gap in what is not stored is no gap in what is.
-                Some(Notice::Lagged(_)) => {}
+                Some(Notice::Lagged(_) | Notice::Gap) => {}
                 None => return Ok(()),
             }
         }
@@ -185,8 +191,13 @@ impl Watcher {
                 let wanted = self
                     .only
                     .is_none_or(|id| row.workspace_id == Some(id.as_uuid()));
-                if wanted && self.out.send(Ok(wire::event(row))).await.is_err() {
-                    return Ok(());
+                if wanted {
+                    let event = Ok(wire::event(row));
+                    match self.out.send_timeout(event, READ_WITHIN).await {
+                        Ok(()) => {}
+                        Err(SendTimeoutError::Closed(_)) => return Ok(()),
+                        Err(SendTimeoutError::Timeout(_)) => return Err(behind()),
+                    }
                 }
             }
             if !full {
@@ -229,11 +240,20 @@ impl Watcher {
     }
 }
 
+/// Another registry told something that did not arrive here.
+fn missing() -> Error {
+    Error::new(
+        Reason::PeerUnavailable,
+        "events that are not stored are missing — resume from the last seq",
+    )
+    .with_retry_after(Duration::from_secs(1))
+}
+
 /// A gap that a watcher cannot see is worse than an end that it can.
 fn behind() -> Error {
     Error::new(
         Reason::Overloaded,
-        "the watcher is too slow for events that are not stored — resume from the last seq",
+        "the watcher is too slow — resume from the last seq",
     )
     .with_retry_after(Duration::from_secs(1))
 }
@@ -316,6 +336,10 @@ pub(super) async fn publish(
     let now = chrono::Utc::now();
     let mut receivers = 0;
     for event in events {
+        if !event.id.is_empty() && app.told.get(&event.id).is_some() {
+            continue;
+        }
+        let id = event.id;
         receivers = app.bus.publish_transient(Envelope {
             event: event.event_type,
             workspace_id: event.workspace_id,
@@ -324,6 +348,9 @@ pub(super) async fn publish(
             seq: None,
             foreign: false,
         });
+        if !id.is_empty() {
+            app.told.insert(id, ());
+        }
     }
     Ok(pb::PublishTransientResponse {
         receivers: i32::try_from(receivers).unwrap_or(i32::MAX),
