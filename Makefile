@@ -47,7 +47,7 @@ test: setup lint ## Everything that CI runs: all tests on the real programs
 	scripts/check-kustomize
 
 .PHONY: bench
-bench: setup ## Measure beats against floors of the same run (bench/README.md)
+bench: setup ## Measure beats against floors of the same run, then the activity log (bench/README.md)
 	bench/run
 
 .PHONY: gate

@@ -16,8 +16,12 @@ const FLUSHES: usize = 200;
 /// The CPU's time so far, in ticks, over all cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticks {
-    all: u64,
-    stolen: u64,
+    /// All of it.
+    pub all: u64,
+    /// Nobody had it.
+    pub idle: u64,
+    /// Other machines had it.
+    pub stolen: u64,
 }
 
 impl Ticks {
@@ -26,11 +30,20 @@ impl Ticks {
         Self::parse(&fs::read_to_string("/proc/stat")?)
     }
 
+    /// From then until now; never nothing at all.
+    pub fn since(self) -> Result<Self> {
+        let now = Self::now()?;
+        Ok(Self {
+            all: now.all.saturating_sub(self.all).max(1),
+            idle: now.idle.saturating_sub(self.idle),
+            stolen: now.stolen.saturating_sub(self.stolen),
+        })
+    }
+
     /// Share of the CPU's time since then that others had, in percent.
     pub fn stolen_since(self) -> Result<f64> {
-        let now = Self::now()?;
-        let all = now.all.saturating_sub(self.all).max(1);
-        Ok(100.0 * now.stolen.saturating_sub(self.stolen) as f64 / all as f64)
+        let spent = self.since()?;
+        Ok(100.0 * spent.stolen as f64 / spent.all as f64)
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -43,7 +56,8 @@ impl Ticks {
         // user nice system idle iowait irq softirq steal; guests are in user.
         let all = ticks.iter().take(8).sum();
         let stolen = ticks.get(7).copied().unwrap_or_default();
-        Ok(Self { all, stolen })
+        let idle = ticks.iter().skip(3).take(2).sum();
+        Ok(Self { all, idle, stolen })
     }
 }
 
@@ -78,12 +92,21 @@ pub fn describe(folder: &Path) -> Result<Vec<String>> {
 
 /// The resident memory of a process, in MiB.
 pub fn resident(pid: u32) -> Result<f64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that was ever resident of a process, in MiB.
+pub fn peak(pid: u32) -> Result<f64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, line: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib: f64 = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|found| found.strip_prefix(line))
         .and_then(|rest| rest.split_ascii_whitespace().next())
-        .ok_or("no VmRSS")?
+        .ok_or_else(|| format!("no {line}"))?
         .parse()?;
     Ok(kib / 1024.0)
 }
@@ -115,6 +138,7 @@ mod tests {
             ticks,
             Ticks {
                 all: 102,
+                idle: 82,
                 stolen: 3
             }
         );

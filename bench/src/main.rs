@@ -1,9 +1,13 @@
-//! Beats a second against floors of the same run, and what a beat costs.
+//! Beats a second against floors of the same run, and what a beat costs; the
+//! activity log and the live events.
 
+mod activity;
 mod beat;
+mod cpu;
 mod echo;
 mod enrol;
 mod floors;
+mod goal;
 mod machine;
 mod meter;
 mod model;
@@ -25,6 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use activity::ActivityArgs;
 use run::RunArgs;
 
 /// What may go wrong here is told to a person, never judged by a program.
@@ -35,6 +40,8 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + S
 enum Command {
     /// Run everything and print medians and goals.
     Run(RunArgs),
+    /// Measure the activity log and the live events of a standalone.
+    Activity(ActivityArgs),
     /// Serve a floor: axum parses a beat and answers.
     FloorHttp {
         #[arg(long)]
@@ -107,6 +114,10 @@ async fn main() -> ExitCode {
             outcome = run::run(args) => outcome,
             outcome = interrupted() => outcome,
         },
+        Command::Activity(args) => tokio::select! {
+            outcome = activity::run(args) => outcome,
+            outcome = interrupted() => outcome,
+        },
         other => serve_or_send(other).await,
     };
     match outcome {
@@ -121,6 +132,7 @@ async fn main() -> ExitCode {
 async fn serve_or_send(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Activity(args) => activity::run(args).await,
         Command::FloorHttp { addr, answer } => floors::http(addr, answer).await,
         Command::FloorHop { addr, grpc, answer } => floors::hop(addr, grpc, answer).await,
         Command::FloorGrpc { addr } => floors::grpc(addr).await,
@@ -148,12 +160,12 @@ async fn serve_or_send(command: Command) -> Result<()> {
                 rate,
                 seconds,
                 connections,
-                uptime,
             };
-            let rated = rate::run(&plan, &beat::read_workspaces(&file)?)?;
+            let workspaces = beat::read_workspaces(&file)?;
+            let rated = rate::run(&plan, &rate::beats(http, &workspaces, uptime))?;
             println!(
                 "{} beats, p50 {:?}, p99 {:?}, generator late p99 {:?}",
-                rated.beats, rated.p50, rated.p99, rated.late_p99
+                rated.requests, rated.p50, rated.p99, rated.late_p99
             );
             Ok(())
         }

@@ -114,6 +114,11 @@ impl Postgres {
         Ok(format!("postgres://{ROLE}@localhost/{name}?host={folder}"))
     }
 
+    /// The process id of the server, whose children the backends are.
+    pub fn pid(&self) -> Result<u32> {
+        self.program.pid()
+    }
+
     /// How the meter connects to a database.
     pub fn meter(&self, database: &str) -> PgConnectOptions {
         options(&self.folder, METER, database)

@@ -1,4 +1,4 @@
-//! Beats at a fixed rate, each measured from the time it was due: a platform
+//! Requests at a fixed rate, each measured from the time it was due: a platform
 //! that stalls does not slow the clock down.
 //!
 //! One thread and one blocking connection a share of the schedule: timers of an
@@ -17,29 +17,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Sleeps end up to this much late; the rest of a wait is spun.
 const GRAIN: Duration = Duration::from_micros(120);
 /// The largest answer that is read.
-const LARGEST: usize = 64 * 1024;
+const LARGEST: usize = 1024 * 1024;
 
 /// What to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     /// Where.
     pub http: SocketAddr,
-    /// Beats a second.
+    /// Requests a second.
     pub rate: u32,
     /// For how long.
     pub seconds: u32,
     /// Over how many connections.
     pub connections: usize,
-    /// Uptime of the first lap over the workspaces.
-    pub uptime: u32,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Rated {
-    /// Beats sent and answered with 200.
-    pub beats: u64,
-    /// Median latency from the time a beat was due.
+    /// Requests sent and answered with 200.
+    pub requests: u64,
+    /// Median latency from the time a request was due.
     pub p50: Duration,
     /// Its 99th percentile.
     pub p99: Duration,
@@ -52,12 +50,27 @@ struct Sample {
     late: Duration,
 }
 
-/// Sends the plan's beats; fails when one is not answered with 200. Blocks.
-pub fn run(plan: &Plan, workspaces: &[Workspace]) -> Result<Rated> {
+/// Beats of these workspaces in turn, numbered from 0; the uptime rises with every
+/// lap over them.
+pub fn beats(
+    http: SocketAddr,
+    workspaces: &[Workspace],
+    uptime: u32,
+) -> impl Fn(usize) -> String + Sync {
+    let host = http.to_string();
+    move |number| {
+        let lap = u32::try_from(number / workspaces.len()).unwrap_or(u32::MAX);
+        workspaces[number % workspaces.len()].request(&host, uptime.saturating_add(lap))
+    }
+}
+
+/// Sends the plan's requests, whole ones by their numbers; fails when one is not
+/// answered with 200. Blocks.
+pub fn run(plan: &Plan, request: &(impl Fn(usize) -> String + Sync)) -> Result<Rated> {
     let start = Instant::now() + Duration::from_millis(50);
     let shares: Vec<Result<Vec<Sample>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..plan.connections)
-            .map(|first| scope.spawn(move || share(plan, workspaces, first, start)))
+            .map(|first| scope.spawn(move || share(plan, request, first, start)))
             .collect();
         threads
             .into_iter()
@@ -79,30 +92,27 @@ pub fn run(plan: &Plan, workspaces: &[Workspace]) -> Result<Rated> {
     latencies.sort_unstable();
     lates.sort_unstable();
     Ok(Rated {
-        beats: latencies.len() as u64,
+        requests: latencies.len() as u64,
         p50: percentile(&latencies, 50),
         p99: percentile(&latencies, 99),
         late_p99: percentile(&lates, 99),
     })
 }
 
-/// Every `connections`-th beat, from the one numbered `first`.
+/// Every `connections`-th request, from the one numbered `first`.
 fn share(
     plan: &Plan,
-    workspaces: &[Workspace],
+    request: &(impl Fn(usize) -> String + Sync),
     first: usize,
     start: Instant,
 ) -> Result<Vec<Sample>> {
-    let host = plan.http.to_string();
     let mut stream = TcpStream::connect(plan.http)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let total = plan.rate as usize * plan.seconds as usize;
     let mut samples = Vec::with_capacity(total / plan.connections + 1);
     for number in (first..total).step_by(plan.connections) {
-        let workspace = &workspaces[number % workspaces.len()];
-        let lap = u32::try_from(number / workspaces.len())?;
-        let request = workspace.request(&host, plan.uptime + lap);
+        let request = request(number);
         let due = start + Duration::from_secs_f64(number as f64 / f64::from(plan.rate));
         wait_until(due);
         let late = due.elapsed();
@@ -110,7 +120,7 @@ fn share(
         let code = answer(&mut stream)?;
         let latency = due.elapsed();
         if code != 200 {
-            return Err(format!("a beat was answered with {code}").into());
+            return Err(format!("a request was answered with {code}").into());
         }
         samples.push(Sample { latency, late });
     }

@@ -1,10 +1,9 @@
 //! What is printed: rounds as they come, medians, and the goals.
 
-use std::time::Duration;
-
+use crate::goal::{self, Bound, Goal};
 use crate::rounds::Measured;
 use crate::startup::Startup;
-use crate::statistics::median;
+use crate::statistics::{median, millis};
 use crate::targets::Kind;
 
 /// Above this share of stolen CPU, in percent, a round says nothing.
@@ -25,22 +24,6 @@ pub struct Report {
     pub idle: Vec<(Kind, Option<f64>)>,
     /// Starts of a standalone.
     pub startup: Option<Startup>,
-}
-
-/// Which way a goal is met.
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-    Below(f64),
-}
-
-struct Goal {
-    what: String,
-    bound: Bound,
-    unit: &'static str,
-    digits: usize,
-    measured: Option<f64>,
 }
 
 /// A line for a load that has just ended.
@@ -103,7 +86,7 @@ impl Report {
             ));
         }
         lines.push(String::new());
-        lines.extend(goal_table(&self.goals()));
+        lines.extend(goal::table(&self.goals()));
         lines.join("\n")
     }
 
@@ -235,49 +218,6 @@ impl Report {
     }
 }
 
-impl Goal {
-    /// As it is printed, so that the word and the figure never disagree.
-    fn met(&self) -> Option<bool> {
-        let scale = 10_f64.powi(i32::try_from(self.digits).unwrap_or_default());
-        let measured = (self.measured? * scale).round() / scale;
-        Some(match self.bound {
-            Bound::AtLeast(bound) => measured >= bound,
-            Bound::AtMost(bound) => measured <= bound,
-            Bound::Below(bound) => measured < bound,
-        })
-    }
-
-    fn row(&self) -> String {
-        let (sign, bound) = match self.bound {
-            Bound::AtLeast(bound) => (">=", bound),
-            Bound::AtMost(bound) => ("<=", bound),
-            Bound::Below(bound) => ("<", bound),
-        };
-        let goal = format!("{sign} {bound} {}", self.unit);
-        let measured = self.measured.map_or("not measured".to_owned(), |value| {
-            format!("{value:.*} {}", self.digits, self.unit)
-        });
-        let met = match self.met() {
-            Some(true) => "yes",
-            Some(false) => "NO",
-            None => "-",
-        };
-        format!(
-            "  {:<40} {:<12} {:<14} {met}",
-            self.what,
-            goal.trim_end(),
-            measured.trim_end()
-        )
-    }
-}
-
-fn goal_table(goals: &[Goal]) -> Vec<String> {
-    let head = format!("  {:<40} {:<12} {:<14} met", "", "goal", "measured");
-    std::iter::once(head)
-        .chain(goals.iter().map(Goal::row))
-        .collect()
-}
-
 fn throttle_table(rounds: &[Vec<Measured>]) -> Vec<String> {
     let head = "               beats/s   of floor-http   times model   p50 ms   p99 ms   statements   WAL bytes    HOT %";
     let mut lines = vec![head.to_owned()];
@@ -335,12 +275,10 @@ fn cell(value: Option<f64>, width: usize, digits: usize) -> String {
     )
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::meter::Cost;
 
@@ -402,19 +340,5 @@ mod tests {
         let text = Report::default().text();
         assert!(!text.contains("yes") && !text.contains("NO"), "{text}");
         assert!(text.contains("not measured"));
-    }
-
-    #[test]
-    fn a_goal_is_judged_by_the_figure_that_is_printed() {
-        let mut goal = Goal {
-            what: String::new(),
-            bound: Bound::AtMost(0.05),
-            unit: "",
-            digits: 3,
-            measured: Some(0.0504),
-        };
-        assert_eq!(goal.met(), Some(true));
-        goal.measured = Some(0.0506);
-        assert_eq!(goal.met(), Some(false));
     }
 }

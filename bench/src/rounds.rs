@@ -91,7 +91,7 @@ impl Loads {
         let stolen = ticks.stolen_since()?;
         Ok(Measured {
             kind: target.kind,
-            beats: loaded.beats,
+            beats: loaded.requests,
             rate: loaded.rate,
             p50: loaded.p50,
             p99: loaded.p99,
@@ -110,17 +110,20 @@ impl Loads {
             rate,
             seconds,
             connections: CONNECTIONS,
-            uptime: self.uptime()?,
         };
+        let uptime = self.uptime()?;
         let before = counters(target).await?;
         let ticks = Ticks::now()?;
-        let rated = tokio::task::spawn_blocking(move || rate::run(&plan, &workspaces)).await?;
+        let rated = tokio::task::spawn_blocking(move || {
+            rate::run(&plan, &rate::beats(plan.http, &workspaces, uptime))
+        })
+        .await?;
         let rated = rated.map_err(|error| format!("{}: {error}", target.kind))?;
         let stolen = ticks.stolen_since()?;
         Ok(Measured {
             kind: target.kind,
-            beats: rated.beats,
-            rate: rated.beats as f64 / f64::from(seconds),
+            beats: rated.requests,
+            rate: rated.requests as f64 / f64::from(seconds),
             p50: rated.p50,
             p99: rated.p99,
             late_p99: Some(rated.late_p99),
@@ -136,7 +139,7 @@ impl Loads {
         for seconds in WARM_SECONDS {
             let warmed = self.wrk(target, WARM_CONNECTIONS, seconds)?.run().await;
             let warmed = warmed.map_err(|error| format!("{}: {error}", target.kind))?;
-            if warmed.beats >= lap {
+            if warmed.requests >= lap {
                 return Ok(());
             }
         }

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
+use tempfile::TempDir;
+
 use crate::machine::describe;
 use crate::postgres::Postgres;
 use crate::program::{Programs, beside_this};
@@ -49,22 +51,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         return Err(format!("at least {FEWEST_WORKSPACES} workspaces").into());
     }
     let began = Instant::now();
-    let folder = tempfile::Builder::new()
-        .prefix("candor-bench-")
-        .disable_cleanup(args.keep)
-        .tempdir()?;
-    // As root, Postgres runs as somebody else, who must get in.
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    if args.keep {
-        println!("folder  {}", folder.path().display());
-    }
-    for line in describe(folder.path())? {
-        println!("{line}");
-    }
-    let programs = Programs {
-        binaries: beside_this()?,
-        logs: folder.path().to_owned(),
-    };
+    let (folder, programs) = open(args.keep)?;
     let mut report = Report::default();
     under_load(&args, &programs, folder.path(), &mut report).await?;
     if args.only.contains(&Kind::Standalone) {
@@ -74,6 +61,28 @@ pub async fn run(args: RunArgs) -> Result<()> {
     println!("\n{}", report.text());
     println!("\nafter {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// A folder for everything that is written, and the programs that log there; says
+/// what machine this is.
+pub fn open(keep: bool) -> Result<(TempDir, Programs)> {
+    let folder = tempfile::Builder::new()
+        .prefix("candor-bench-")
+        .disable_cleanup(keep)
+        .tempdir()?;
+    // As root, Postgres runs as somebody else, who must get in.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    if keep {
+        println!("folder  {}", folder.path().display());
+    }
+    for line in describe(folder.path())? {
+        println!("{line}");
+    }
+    let programs = Programs {
+        binaries: beside_this()?,
+        logs: folder.path().to_owned(),
+    };
+    Ok((folder, programs))
 }
 
 async fn under_load(

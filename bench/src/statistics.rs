@@ -1,5 +1,7 @@
 //! Medians and percentiles.
 
+use std::time::Duration;
+
 /// The nearest-rank percentile of sorted values; the default of an empty list.
 pub fn percentile<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
     let rank = (sorted.len() * percent).div_ceil(100);
@@ -19,6 +21,11 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
         odd if odd % 2 == 1 => Some(values[middle]),
         _ => Some(f64::midpoint(values[middle - 1], values[middle])),
     }
+}
+
+/// As tables print it.
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Beats as fast as they are answered, by `wrk`.
+//! Requests as fast as they are answered, by `wrk`.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -31,9 +32,9 @@ pub struct Wrk<'a> {
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Loaded {
-    /// Beats answered.
-    pub beats: u64,
-    /// Beats answered in a second.
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests answered in a second.
     pub rate: f64,
     /// Median latency.
     pub p50: Duration,
@@ -41,7 +42,7 @@ pub struct Loaded {
     pub p99: Duration,
 }
 
-/// The line that `beat.lua` prints.
+/// The line that `done.lua` prints.
 #[derive(Deserialize)]
 struct Line {
     requests: u64,
@@ -57,23 +58,59 @@ struct Line {
 
 /// Writes `beat.lua` into a folder.
 pub fn script(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("beat.lua");
-    std::fs::write(&path, include_str!("beat.lua"))?;
+    write(folder, "beat.lua", include_str!("beat.lua"))
+}
+
+/// Writes a script, with what prints its figures behind it.
+pub fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("{text}\n{}", include_str!("done.lua")))?;
     Ok(path)
 }
 
 impl Wrk<'_> {
     /// Runs it; fails when any beat failed or was refused.
     pub async fn run(&self) -> Result<Loaded> {
+        Load {
+            script: self.script,
+            url: format!("http://{}{PATH}", self.http),
+            connections: self.connections,
+            seconds: self.seconds,
+        }
+        .run(&[
+            self.workspaces.as_os_str(),
+            self.uptime.to_string().as_ref(),
+        ])
+        .await
+    }
+}
+
+/// A load of as many requests as are answered, by a script that ends with
+/// `done.lua`.
+#[derive(Debug, Clone)]
+pub struct Load<'a> {
+    /// The script.
+    pub script: &'a Path,
+    /// Where.
+    pub url: String,
+    /// How many at the same time.
+    pub connections: u32,
+    /// For how long.
+    pub seconds: u32,
+}
+
+impl Load<'_> {
+    /// Runs it with arguments for the script; fails when any request failed or
+    /// was refused.
+    pub async fn run(&self, arguments: &[&OsStr]) -> Result<Loaded> {
         let output = Command::new("wrk")
             .args(["-t1", &format!("-c{}", self.connections)])
             .arg(format!("-d{}s", self.seconds))
             .arg("-s")
             .arg(self.script)
-            .arg(format!("http://{}{PATH}", self.http))
+            .arg(&self.url)
             .arg("--")
-            .arg(self.workspaces)
-            .arg(self.uptime.to_string())
+            .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
@@ -94,16 +131,16 @@ fn read(stdout: &str) -> Result<Loaded> {
     let failed = line.connect + line.read + line.write + line.timeout;
     if line.status + failed > 0 {
         let words = format!(
-            "of {} beats {} were refused; {} sockets failed to connect, {} to read, {} to write; {} timed out",
+            "of {} requests {} were refused; {} sockets failed to connect, {} to read, {} to write; {} timed out",
             line.requests, line.status, line.connect, line.read, line.write, line.timeout
         );
         return Err(words.into());
     }
     if line.requests == 0 {
-        return Err("no beat was answered".into());
+        return Err("no request was answered".into());
     }
     Ok(Loaded {
-        beats: line.requests,
+        requests: line.requests,
         rate: line.requests as f64 * 1e6 / line.micros.max(1) as f64,
         p50: Duration::from_micros(line.p50),
         p99: Duration::from_micros(line.p99),
