@@ -26,9 +26,11 @@ CREATE UNLOGGED TABLE registry.transient_events (
     event_type text,
     workspace_id text NOT NULL DEFAULT '',
     payload text NOT NULL DEFAULT '',
-    at timestamptz NOT NULL
+    at timestamptz NOT NULL,
+    -- By Postgres' clock, whatever the writer's says.
+    handed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX transient_events_at ON registry.transient_events (at);
+CREATE INDEX transient_events_handed_at ON registry.transient_events (handed_at);
 
 -- Deleting a credential that ended raises no version: nothing changes for anybody.
 DROP TRIGGER candor_credentials_changed ON public.workspace_auth_tokens;

@@ -170,13 +170,10 @@ async fn newest(
         request.limit = i32::try_from(left).unwrap_or(PAGE).min(PAGE);
         let listed = client.list(reach.request(request.clone())?).await;
         let page = listed.map_err(|status| refused(&status))?.into_inner();
-        let full = page.activities.len() == usize::try_from(request.limit).unwrap_or(0);
-        let last = page.activities.last().map(|row| row.id.clone());
         rows.extend(page.activities);
-        let more = full || !page.next_page_token.is_empty();
-        match last {
-            Some(last) if more && rows.len() < wanted => request.page_token = last,
-            _ => return Ok(rows),
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || rows.len() >= wanted {
+            return Ok(rows);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, watch};
 use crate::Envelope;
 
 /// Transient events a watcher may be behind before it misses some.
-const BACKLOG: usize = 1024;
+const BACKLOG: usize = 4096;
 /// Heartbeats a watcher may be behind. They have a ring of their own: however
 /// many there are, they push nothing else out.
 const HEARTBEATS: usize = 1024;

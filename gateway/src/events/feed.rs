@@ -103,23 +103,29 @@ impl Feed {
         let Ok(Ok(Some(position))) = known.map(|known| known.map(|position| *position)) else {
             return Err(Cut::Interrupted);
         };
-        let (newest, pruned_to) = hub.ends().await.map_err(|_| Cut::Interrupted)?;
         let last = match since {
-            // 0 is the beginning of what there is.
-            Some(since) if since > 0 && since < pruned_to => return Err(Cut::Expired),
             // Who is ahead of the log has another log's number.
-            Some(since) => since.max(pruned_to).min(position),
-            // What was committed before is not what comes.
-            None => newest,
+            Some(since) if since > 0 => since.min(position),
+            // 0 is the beginning of what there is; without a number, what was
+            // committed before is not what comes.
+            asked => {
+                let (newest, pruned_to) = hub.ends().await.map_err(|_| Cut::Interrupted)?;
+                asked.map_or(newest, |_| pruned_to.min(position))
+            }
         };
-        Ok(Self {
+        let mut feed = Self {
             hub,
             news,
             heartbeats,
             backlog: VecDeque::new(),
             target: position,
             last,
-        })
+        };
+        if feed.last < feed.target {
+            // Who cannot resume hears it before anything is promised.
+            feed.read_page().await?;
+        }
+        Ok(feed)
     }
 
     /// The next event. Dropping the future loses none.
@@ -166,9 +172,11 @@ impl Feed {
     /// Reads the next page of what was missed: at least one event.
     async fn read_page(&mut self) -> Result<(), Cut> {
         let reading = async {
-            let mut events = watch(&self.hub.registry, self.last, false)
-                .await
-                .map_err(|_| Cut::Interrupted)?;
+            let watched = watch(&self.hub.registry, self.last, false).await;
+            let mut events = watched.map_err(|error| match error.reason() {
+                Reason::CursorExpired => Cut::Expired,
+                _ => Cut::Interrupted,
+            })?;
             let (mut newest, mut bytes) = (self.last, 0);
             while newest < self.target && self.backlog.len() < PAGE && bytes < PAGE_BYTES {
                 let Ok(Some(event)) = events.message().await else {

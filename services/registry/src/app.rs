@@ -11,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::beats::BeatService;
+use crate::beats::{BeatService, TasksElsewhere};
 use crate::config::RegistryConfig;
 use crate::store::Store;
 use crate::ticks::Ticks;
@@ -22,6 +22,8 @@ pub struct App {
     pub store: Store,
     /// The way into group commit.
     pub beats: BeatService,
+    /// Tasks that other registries told of.
+    pub(crate) tasks_elsewhere: TasksElsewhere,
     /// Settings.
     pub config: RegistryConfig,
     /// Who watches events in this process.

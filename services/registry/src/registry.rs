@@ -7,6 +7,7 @@ use candor_events::Bus;
 use candor_identity::{RejectedBeats, Verifier, Watermark};
 use candor_process::grpc::MESSAGE_LIMIT;
 use candor_proto::registry::v1::registry_service_server::RegistryServiceServer;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -64,6 +65,7 @@ impl Registry {
         );
         let app = Arc::new(App {
             store: Store::new(pool),
+            tasks_elsewhere: beats.tasks_elsewhere(),
             beats: BeatService::new(beats, config.leases),
             config,
             bus,
@@ -73,6 +75,8 @@ impl Registry {
             rejected: RejectedBeats::default(),
             told: Cache::builder()
                 .max_capacity(TOLD)
+                // The newest ids, not those that are asked for most.
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(TOLD_FOR)
                 .build(),
             ticks: Ticks::default(),

@@ -6,6 +6,7 @@
 //! is told: followers are cut, and resume. Each time a registry begins to hand on it
 //! says so first, since what it told before reached nobody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::beats::TASK_UPDATED;
 use crate::store::transients::{self, CHANNEL, Handed, MEMBERSHIP};
 
 /// Between two looks for others.
@@ -36,6 +38,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut member = Member {
         app: &app,
         me: Uuid::now_v7(),
+        others: BTreeSet::new(),
         cursor: None,
         own: None,
     };
@@ -53,7 +56,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             break;
         }
     }
-    if let Err(error) = within(member.leave()).await {
+    // The last words of this registry, if anybody is there to hear them.
+    let leaving = async {
+        if member.own.is_some() {
+            member.hand_on(None).await?;
+        }
+        member.leave().await
+    };
+    if let Err(error) = within(leaving).await {
         tracing::debug!(%error, "left without a word to other registries");
     }
 }
@@ -62,6 +72,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 struct Member<'a> {
     app: &'a App,
     me: Uuid,
+    /// The others that ran when it last looked.
+    others: BTreeSet<Uuid>,
     /// The last event that was read; kept while Postgres is away, so that what
     /// came meanwhile is read, or seen to be missing.
     cursor: Option<i64>,
@@ -93,7 +105,18 @@ impl Member<'_> {
             Ok::<_, Error>(listener)
         };
         let mut listener = within(listening).await?;
+        let is_first = self.cursor.is_none();
+        if is_first {
+            // Before it tells that it is there: what others hand on because of it
+            // comes after this.
+            let position = async { transients::position(&mut *self.app.connection().await?).await };
+            self.cursor = Some(within(position).await?);
+        }
         within(self.look()).await?;
+        if is_first && !self.others.is_empty() {
+            // What they told before this nobody knows here.
+            self.app.bus.gap();
+        }
         within(self.tell_membership()).await?;
         within(self.read()).await?;
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -116,8 +139,14 @@ impl Member<'_> {
     async fn look(&mut self) -> Result<(), Error> {
         let mut connection = self.app.connection().await?;
         let others = transients::others(&mut connection, self.me).await?;
-        metrics::gauge!("candor_registry_replicas").set((others + 1) as f64);
-        if others == 0 {
+        let others: BTreeSet<Uuid> = others.into_iter().collect();
+        metrics::gauge!("candor_registry_replicas").set((others.len() + 1) as f64);
+        if !self.others.is_subset(&others) {
+            // Whoever is gone may have told something that it handed to nobody.
+            self.app.bus.gap();
+        }
+        self.others = others;
+        if self.others.is_empty() {
             self.own = None;
         } else if self.own.is_none() {
             let own = self.app.bus.subscribe();
@@ -138,11 +167,15 @@ impl Member<'_> {
         transients::tell_membership(&mut connection).await
     }
 
+    fn told_already(&mut self) -> Option<Notice> {
+        self.own.as_mut()?.next().now_or_never().flatten()
+    }
+
     /// Hands an event to the others, and those that are there already.
     async fn hand_on(&mut self, first: Option<Notice>) -> Result<(), Error> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut next = first;
+        let mut next = first.or_else(|| self.told_already());
         while let Some(notice) = next.take() {
             match notice {
                 Notice::Transient(envelope) if !envelope.foreign => {
@@ -154,8 +187,7 @@ impl Member<'_> {
                 Notice::Transient(_) | Notice::Gap | Notice::Stored(_) => {}
             }
             if batch.len() < MOST && bytes < MOST_BYTES {
-                let own = self.own.as_mut();
-                next = own.and_then(|own| own.next().now_or_never()).flatten();
+                next = self.told_already();
             }
         }
         if batch.is_empty() {
@@ -170,6 +202,11 @@ impl Member<'_> {
         let mut connection = self.app.connection().await?;
         let newest = transients::position(&mut connection).await?;
         let mut cursor = self.cursor.unwrap_or(newest);
+        if newest < cursor {
+            // Another history: a standby that was behind, or a restore.
+            self.app.bus.gap();
+            cursor = newest;
+        }
         while cursor < newest {
             let events = transients::after(&mut connection, cursor).await?;
             for event in &events {
@@ -197,6 +234,11 @@ impl Member<'_> {
         let Some(event_type) = &event.event_type else {
             return self.app.bus.gap();
         };
+        if event_type == TASK_UPDATED {
+            self.app
+                .tasks_elsewhere
+                .learn(&event.workspace_id, &event.payload);
+        }
         self.app.bus.publish_transient(Envelope {
             event: event_type.clone(),
             workspace_id: event.workspace_id.clone(),

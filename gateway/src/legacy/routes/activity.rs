@@ -65,7 +65,11 @@ async fn go_on((text, next): Progress) -> Result<Option<(String, Progress)>, Err
         return Ok(None);
     };
     next.request.limit = i32::try_from(next.rest).unwrap_or(i32::MAX);
-    let page = page(&next.app, &next.call, next.request.clone()).await?;
+    let page = page(&next.app, &next.call, next.request.clone()).await;
+    let page = page.inspect_err(|error| {
+        let internal = error.internal_text();
+        tracing::warn!(id = %next.call.id, internal, "a list broke off: {error}");
+    })?;
     next.rest = next.rest.saturating_sub(page.activities.len());
     let mut text = String::new();
     for row in &page.activities {

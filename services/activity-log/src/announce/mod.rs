@@ -10,7 +10,7 @@ mod teller;
 
 use std::time::Duration;
 
-use candor_kernel::{Error, Reason};
+use candor_kernel::{ActivityId, Error, Reason};
 use candor_peers::RegistryClient;
 use candor_process::scales::{Scales, Weight};
 use candor_proto::registry::v1 as pb;
@@ -52,7 +52,8 @@ pub struct Announcer {
     word_scales: Scales,
 }
 
-/// A place in the queue of words to people.
+/// A place in the queue of words to people, kept once they are durable.
+#[derive(Debug)]
 pub struct Promise {
     place: mpsc::OwnedPermit<Waiting>,
     waiting: Waiting,
@@ -84,7 +85,8 @@ impl Announcer {
         let Ok(place) = self.rows.try_reserve() else {
             return dropped("queue_full", 1);
         };
-        let event = activity_logged(&row);
+        // Told again after an answer was lost, it is known again.
+        let event = activity_logged(&row, uuid::Uuid::now_v7());
         let Some(weight) = self.row_scales.weigh(event.payload.len()) else {
             return dropped("queue_full", 1);
         };
@@ -102,10 +104,16 @@ impl Announcer {
     /// can hold.
     pub fn promise(
         &self,
+        id: ActivityId,
         workspace_id: &str,
         payload: &serde_json::Value,
     ) -> Result<Promise, Error> {
-        let event = event("AGENT_MESSAGE", workspace_id, payload.to_string());
+        let event = event(
+            id.as_uuid(),
+            "AGENT_MESSAGE",
+            workspace_id,
+            payload.to_string(),
+        );
         if event.payload.len() > LARGEST {
             return Err(Error::field("message", "message is too long"));
         }
@@ -139,10 +147,9 @@ fn overloaded() -> Error {
     .with_retry_after(Duration::from_secs(1))
 }
 
-fn event(event_type: &str, workspace_id: &str, payload: String) -> pb::Event {
+fn event(id: uuid::Uuid, event_type: &str, workspace_id: &str, payload: String) -> pb::Event {
     pb::Event {
-        // Told again after an answer was lost, it is known again.
-        id: uuid::Uuid::now_v7().to_string(),
+        id: id.to_string(),
         event_type: event_type.to_owned(),
         workspace_id: workspace_id.to_owned(),
         payload,
@@ -151,7 +158,7 @@ fn event(event_type: &str, workspace_id: &str, payload: String) -> pb::Event {
 }
 
 /// Absent values are null (contract/activity.md, "Event catalogue").
-fn activity_logged(row: &Told) -> pb::Event {
+fn activity_logged(row: &Told, id: uuid::Uuid) -> pb::Event {
     let mut payload = json!({
         "activity_type": row.activity_type,
         "method": row.method.as_deref().map(beginning),
@@ -172,7 +179,12 @@ fn activity_logged(row: &Told) -> pb::Event {
         payload.push_str(trace.get());
         payload.push('}');
     }
-    event("ACTIVITY_LOGGED", &row.workspace_id.to_string(), payload)
+    event(
+        id,
+        "ACTIVITY_LOGGED",
+        &row.workspace_id.to_string(),
+        payload,
+    )
 }
 
 /// A text, or as much of its beginning as is announced.
@@ -218,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_row_is_told_with_nulls_and_its_trace_as_it_came() {
-        let told = activity_logged(&row("s", r#"[{"n":1.0,"a":1}]"#));
+        let told = activity_logged(&row("s", r#"[{"n":1.0,"a":1}]"#), uuid::Uuid::nil());
         assert_eq!(told.event_type, "ACTIVITY_LOGGED");
         assert_eq!(
             told.payload,
@@ -228,10 +240,11 @@ mod tests {
 
     #[test]
     fn what_is_announced_has_a_limit() {
-        let told = activity_logged(&row(
+        let row = row(
             &"\u{1}".repeat(1_000_000),
             &format!("[{}]", "1,".repeat(500_000)),
-        ));
+        );
+        let told = activity_logged(&row, uuid::Uuid::nil());
         assert!(told.payload.len() < 64 * 1024, "{}", told.payload.len());
     }
 }

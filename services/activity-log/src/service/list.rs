@@ -7,6 +7,7 @@ use candor_kernel::{Error, Reason, WorkspaceId};
 use candor_peers::time::time;
 use candor_process::grpc::PAGE_LIMIT;
 use candor_proto::activity::v1 as pb;
+use chrono::DateTime;
 use sqlx::PgConnection;
 
 use super::checks;
@@ -50,7 +51,9 @@ pub(super) async fn list(
         true => Vec::new(),
         false => read::late(&mut connection, &reaped).await?,
     };
-    let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
+    let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit;
+    let next = rows.last().filter(|_| more || full);
+    let next = next.map(|row| token(row.place()));
     let activities = rows.into_iter().map(|row| {
         let at = late.iter().position(|late| late.id == row.id);
         let late = at.map(|at| late.swap_remove(at));
@@ -88,6 +91,24 @@ fn filter(request: &pb::ListRequest) -> Result<Filter, Error> {
     })
 }
 
+/// A place as a page token: it holds whatever is deleted meanwhile.
+fn token(place: Place) -> String {
+    let micros = place.created_at.timestamp_micros();
+    format!("{micros}_{}_{}", place.seq, place.id)
+}
+
+fn read_token(token: &str) -> Result<Place, Error> {
+    let mut parts = token.splitn(3, '_');
+    let place = (|| {
+        Some(Place {
+            created_at: DateTime::from_timestamp_micros(parts.next()?.parse().ok()?)?,
+            seq: parts.next()?.parse().ok()?,
+            id: parts.next()?.parse().ok()?,
+        })
+    })();
+    place.ok_or_else(|| Error::field("page_token", "page_token is not one of ours"))
+}
+
 /// Where the list goes on; none for its beginning.
 async fn start(
     connection: &mut PgConnection,
@@ -96,12 +117,12 @@ async fn start(
 ) -> Result<Option<Place>, Error> {
     let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
     let since = request.since_id.as_deref().filter(|id| !id.is_empty());
-    let (field, id) = match (token, since) {
-        (Some(token), _) => ("page_token", token),
-        (None, Some(since)) => ("since_id", since),
+    let id = match (token, since) {
+        (Some(token), _) => return read_token(token).map(Some),
+        (None, Some(since)) => since,
         (None, None) => return Ok(None),
     };
-    let id = candor_kernel::ActivityId::of_field(field, id)?;
+    let id = candor_kernel::ActivityId::of_field("since_id", id)?;
     match read::place(connection, workspace, id.as_uuid()).await? {
         Some(place) => Ok(Some(place)),
         None => Err(Error::new(Reason::CursorExpired, "cursor expired")),

@@ -30,9 +30,10 @@ pub(super) async fn notify(
     let name = name.ok_or_else(write::no_workspace)?;
     let workspace_id = workspace.to_string();
     let payload = shown(&request, &workspace_id, &name);
-    let promise = app.announcer.promise(&workspace_id, &payload)?;
+    let id = checks::row_id(&request.id)?;
+    let promise = app.announcer.promise(id, &workspace_id, &payload)?;
     let row = NewRow {
-        id: checks::row_id(&request.id)?,
+        id,
         workspace,
         activity_type: "a2a_receive".to_owned(),
         source: Source::of(&caller),
@@ -50,10 +51,8 @@ pub(super) async fn notify(
         fingerprint: fingerprint(&request.encode_to_vec()),
         traceparent: call.traceparent.map(|parent| parent.to_string()),
     };
-    let id = row.id.to_string();
-    app.writer.insert(row).await?;
-    promise.keep();
-    Ok(pb::NotifyResponse { id })
+    app.writer.say(row, promise).await?;
+    Ok(pb::NotifyResponse { id: id.to_string() })
 }
 
 fn check(request: &pb::NotifyRequest) -> Result<(), Error> {

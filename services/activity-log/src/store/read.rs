@@ -35,6 +35,19 @@ pub struct StoredRow {
     pub is_final: bool,
     pub was_reaped: bool,
     pub traceparent: Option<String>,
+    pub seq: i64,
+}
+
+impl StoredRow {
+    /// Where it stands.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place {
+            created_at: self.created_at,
+            seq: self.seq,
+            id: self.id,
+        }
+    }
 }
 
 /// Which rows.
@@ -100,7 +113,7 @@ macro_rules! page {
                       coalesce(tool_trace_text, tool_trace::text) AS tool_trace,
                       created_at AS "created_at!", phase = 'final' AS "is_final!",
                       reaped_at IS NOT NULL AS "was_reaped!", traceparent,
-                      of_page AS "of_page!"
+                      seq, of_page AS "of_page!"
                FROM (
                    SELECT *, sum(size) OVER (ORDER BY "#
                 + $order
@@ -114,10 +127,18 @@ macro_rules! page {
                               + coalesce(octet_length(summary), 0)
                               + coalesce(octet_length(error_detail), 0)
                               + coalesce(octet_length(method), 0)
-                              + coalesce(pg_column_size(request_body), 0)
-                              + coalesce(pg_column_size(response_body), 0)
-                              + coalesce(pg_column_size(tool_trace), 0) AS size
-                       FROM public.activity_logs
+                              + coalesce(octet_length(status), 0)
+                              + coalesce(octet_length(claimed_source), 0)
+                              + octet_length(activity_type)
+                              + coalesce(octet_length(request_body::text), 0)
+                              + coalesce(octet_length(response_body::text), 0)
+                              + coalesce(octet_length(tool_trace::text), 0)
+                              + CASE WHEN reaped_at IS NULL THEN 0 ELSE coalesce(
+                                  (SELECT coalesce(octet_length(l.response_text), 0)
+                                          + coalesce(octet_length(l.response_bytes), 0)
+                                          + coalesce(octet_length(l.error_detail), 0)
+                                   FROM activity.late_outcomes l WHERE l.id = a.id), 0) END AS size
+                       FROM public.activity_logs a
                        WHERE workspace_id = $1 AND phase <> 'intent' AND created_at IS NOT NULL
                          AND ($2::text IS NULL OR activity_type = $2)
                          AND ($3::boolean IS NULL
@@ -174,6 +195,7 @@ macro_rules! page {
             is_final: row.is_final,
             was_reaped: row.was_reaped,
             traceparent: row.traceparent,
+            seq: row.seq,
         });
         Ok(Page {
             rows: rows.collect(),

@@ -55,16 +55,18 @@ pub async fn search(
                             response_bytes, response_body,
                             coalesce(octet_length(request_text), 0)
                             + coalesce(octet_length(response_text), 0)
-                            + coalesce(pg_column_size(request_body), 0)
-                            + coalesce(pg_column_size(response_body), 0) AS size
+                            + coalesce(octet_length(request_body::text), 0)
+                            + coalesce(octet_length(response_body::text), 0) AS size
                      FROM public.activity_logs
                      WHERE workspace_id = $1 AND phase <> 'intent' AND created_at IS NOT NULL
                      ORDER BY created_at DESC, seq DESC, id DESC LIMIT $4) page),
            found AS (
-               SELECT *, sum(256 + size) OVER (ORDER BY created_at DESC, seq DESC, id DESC
-                                               ROWS UNBOUNDED PRECEDING) AS answered
+               SELECT *, sum(weight) OVER (ORDER BY created_at DESC, seq DESC, id DESC
+                                           ROWS UNBOUNDED PRECEDING) AS answered
                FROM (
-                   SELECT kind, id, label, content, method, status, created_at, seq, size,
+                   SELECT 256 + size + octet_length(content) + octet_length(method)
+                          + octet_length(status) + coalesce(octet_length(request_bytes), 0)
+                          + coalesce(octet_length(response_bytes), 0) AS weight, kind, id, label, content, method, status, created_at, seq, size,
                           request_text, request_bytes, response_text, response_bytes
                    FROM (
                        SELECT 'activity' AS kind, id, activity_type AS label,
@@ -77,7 +79,7 @@ pub async fn search(
                        FROM newest WHERE up_to - size < $5
                        UNION ALL
                        SELECT 'memory', id, scope, content, '', '', created_at, 0,
-                              octet_length(content), NULL, NULL, NULL, NULL
+                              0, NULL, NULL, NULL, NULL
                        FROM public.agent_memories WHERE workspace_id = $1
                    ) both_kinds
                    WHERE $2 = '%%' OR content ILIKE $2 OR label ILIKE $2 OR method ILIKE $2
@@ -87,7 +89,7 @@ pub async fn search(
                   method AS "method!", status AS "status!", created_at, request_text,
                   request_bytes, response_text, response_bytes,
                   (SELECT count(*) FROM found) AS "of_found!"
-           FROM found WHERE answered - size - 256 < $6
+           FROM found WHERE answered - weight < $6
            ORDER BY created_at DESC, seq DESC, id DESC"#,
         workspace.as_uuid(),
         pattern,

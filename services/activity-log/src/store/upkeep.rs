@@ -84,7 +84,7 @@ pub async fn delete_old(connection: &mut PgConnection, days: i32) -> Result<u64,
     let done = sqlx::query!(
         r#"WITH old AS (
                SELECT id FROM public.activity_logs
-               WHERE created_at < now() - $1 * interval '1 day' AND phase = 'final'
+               WHERE created_at < now() - $1 * interval '1 day' AND phase <> 'intent'
                ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
            late AS (DELETE FROM activity.late_outcomes l USING old WHERE l.id = old.id)
            DELETE FROM public.activity_logs a USING old WHERE a.id = old.id"#,

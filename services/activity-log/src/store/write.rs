@@ -318,6 +318,22 @@ pub async fn known(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Kn
     .await
 }
 
+/// What a row says to who watches.
+///
+/// # Errors
+/// Postgres' own.
+pub async fn told(connection: &mut PgConnection, id: Uuid) -> Result<Option<Told>, sqlx::Error> {
+    sqlx::query_as!(
+        Told,
+        r#"SELECT id, workspace_id, activity_type, method, summary, status, source_id, target_id,
+                  duration_ms, tool_trace_text AS tool_trace
+           FROM public.activity_logs WHERE id = $1"#,
+        id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Keeps an outcome beside the row that the reaper closed; false if another one
 /// is there already.
 ///

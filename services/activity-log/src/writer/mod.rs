@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::announce::Announcer;
+use crate::announce::{Announcer, Promise};
 use crate::row::{NewRow, Outcome};
 
 /// How long a write may wait for its commit before it answers 503.
@@ -67,6 +67,8 @@ pub(crate) struct Job {
     pub weight: Weight,
     /// A commit of it may have gone through unseen.
     pub was_lost: bool,
+    /// Words to a person, told when the row is durable, whoever waits for it then.
+    pub promise: Option<Promise>,
 }
 
 /// The way into the batches; cheap to clone.
@@ -98,7 +100,15 @@ impl Writer {
     /// `OVERLOADED` at once when too many wait; `STORE_UNAVAILABLE` after two
     /// seconds without a commit; `WORKSPACE_NOT_FOUND`; `ACTIVITY_CONFLICT`.
     pub async fn insert(&self, row: NewRow) -> Result<Written, Error> {
-        self.submit(Write::Row(Box::new(row))).await
+        self.submit(Write::Row(Box::new(row)), None).await
+    }
+
+    /// Writes words to a person, and tells them when they are durable.
+    ///
+    /// # Errors
+    /// As [`Writer::insert`].
+    pub async fn say(&self, row: NewRow, promise: Promise) -> Result<Written, Error> {
+        self.submit(Write::Row(Box::new(row)), Some(promise)).await
     }
 
     /// Completes a row; returns when that is durable.
@@ -106,10 +116,10 @@ impl Writer {
     /// # Errors
     /// As [`Writer::insert`]; `ACTIVITY_NOT_FOUND`.
     pub async fn complete(&self, outcome: Outcome) -> Result<Written, Error> {
-        self.submit(Write::Outcome(Box::new(outcome))).await
+        self.submit(Write::Outcome(Box::new(outcome)), None).await
     }
 
-    async fn submit(&self, write: Write) -> Result<Written, Error> {
+    async fn submit(&self, write: Write, promise: Option<Promise>) -> Result<Written, Error> {
         let weight = self.scales.weigh(write.size()).ok_or_else(overloaded)?;
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -118,6 +128,7 @@ impl Writer {
             reply,
             weight,
             was_lost: false,
+            promise,
         };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => overloaded(),

@@ -161,25 +161,26 @@ impl Worker {
 
     async fn settle(&mut self, jobs: Vec<Job>, mut done: Done) {
         let mut first: HashSet<uuid::Uuid> = HashSet::new();
-        for job in jobs {
+        for mut job in jobs {
             let id = job.write.id().as_uuid();
             let known = done.known.get(&id);
             let result = match &job.write {
-                Write::Row(row) if done.inserted.contains(&id) && first.insert(id) => {
-                    if let Some(told) = batch::told(row) {
-                        self.announcer.logged(told);
-                    }
-                    Ok(Written::Stored)
-                }
                 Write::Row(row) => {
-                    let repeated = repeated(known, &row.fingerprint);
+                    let is_new = done.inserted.contains(&id) && first.insert(id);
+                    let result = match is_new {
+                        true => Ok(Written::Stored),
+                        false => repeated(known, &row.fingerprint),
+                    };
                     // Of a commit whose answer was lost nobody was told yet.
-                    if let (Ok(Written::Stored), true, Some(told)) =
-                        (&repeated, job.was_lost, batch::told(row))
-                    {
-                        self.announcer.logged(told);
+                    if is_new || (result.is_ok() && job.was_lost) {
+                        if let Some(told) = batch::told(row) {
+                            self.announcer.logged(told);
+                        }
+                        if let Some(promise) = job.promise.take() {
+                            promise.keep();
+                        }
                     }
-                    repeated
+                    result
                 }
                 Write::Outcome(outcome) => match (done.completed.remove(&id), known) {
                     (Some(told), _) => {
@@ -187,10 +188,32 @@ impl Worker {
                         Ok(Written::Stored)
                     }
                     (None, Some(known)) if known.was_reaped => self.keep_late(outcome).await,
-                    (None, known) => completed_before(known, outcome),
+                    (None, known) => {
+                        let before = completed_before(known, outcome);
+                        if before.is_ok() && job.was_lost {
+                            self.tell_lost(id).await;
+                        }
+                        before
+                    }
                 },
             };
             answer(job, result);
+        }
+    }
+
+    /// Tells of an outcome whose commit went through unseen.
+    async fn tell_lost(&mut self, id: uuid::Uuid) {
+        let Ok(connection) = self.connection.get().await else {
+            return;
+        };
+        let told = candor_process::pool::within(DEADLINE, write::told(connection, id));
+        match told.await {
+            Ok(Some(told)) => self.announcer.logged(told),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%id, %error, "an outcome was not told to who watches");
+                self.connection.lose();
+            }
         }
     }
 

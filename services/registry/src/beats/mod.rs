@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use news::News;
+pub(crate) use news::{TASK_UPDATED, TasksElsewhere};
 pub use outcome::BeatOutcome;
 pub use service::{BeatService, without_effect};
 
@@ -52,6 +53,7 @@ pub(crate) struct Job {
 pub struct Beats {
     queue: mpsc::Sender<Job>,
     scales: Scales,
+    elsewhere: TasksElsewhere,
 }
 
 impl Beats {
@@ -66,10 +68,22 @@ impl Beats {
         stop: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let worker = worker::Worker::new(options, policy, events, News::new(bus), jobs);
+        let elsewhere = TasksElsewhere::default();
+        let news = News::new(bus, elsewhere.clone());
+        let worker = worker::Worker::new(options, policy, events, news, jobs);
         let task = tokio::spawn(worker.run(stop));
         let scales = Scales::new(MOST_BYTES);
-        (Self { queue, scales }, task)
+        let beats = Self {
+            queue,
+            scales,
+            elsewhere,
+        };
+        (beats, task)
+    }
+
+    /// Where tasks are learnt that other registries told of.
+    pub(crate) fn tasks_elsewhere(&self) -> TasksElsewhere {
+        self.elsewhere.clone()
     }
 
     /// Decides and stores one beat; returns when that is durable.

@@ -3,12 +3,14 @@
 //! "Event catalogue").
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candor_events::{Bus, Envelope};
 use candor_kernel::{WorkspaceId, WorkspaceState};
 use chrono::Utc;
-use serde_json::json;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 
 use crate::store::beats::VitalsRow;
 use crate::store::state::Loaded;
@@ -18,16 +20,50 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// Workspaces whose last one is remembered; beyond it all are told again.
 const MOST_REMEMBERED: usize = 200_000;
 
+/// Bytes of a task that is remembered for another registry.
+const LONGEST_TASK: usize = 4096;
+/// A workspace's task changed.
+pub(crate) const TASK_UPDATED: &str = "TASK_UPDATED";
+
+/// Tasks that other registries told of, so that a change back is a change here, too.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TasksElsewhere(Arc<Mutex<HashMap<WorkspaceId, String>>>);
+
+impl TasksElsewhere {
+    /// Learns from an event of another registry.
+    pub(crate) fn learn(&self, workspace_id: &str, payload: &str) {
+        let payload: Result<Value, _> = serde_json::from_str(payload);
+        let (Ok(id), Ok(payload)) = (workspace_id.parse(), payload) else {
+            return;
+        };
+        let Some(task) = payload["current_task"].as_str() else {
+            return;
+        };
+        let mut tasks = self.0.lock();
+        if tasks.len() < MOST_REMEMBERED {
+            // A long one is not remembered: whatever comes next is told.
+            let task = Some(task).filter(|task| task.len() <= LONGEST_TASK);
+            tasks.insert(id, task.unwrap_or_default().to_owned());
+        }
+    }
+
+    fn take(&self, id: WorkspaceId) -> Option<String> {
+        self.0.lock().remove(&id)
+    }
+}
+
 /// Tells the bus of this process.
 pub(super) struct News {
     bus: Bus,
+    elsewhere: TasksElsewhere,
     last_heartbeat: HashMap<WorkspaceId, Instant>,
 }
 
 impl News {
-    pub(super) fn new(bus: Bus) -> Self {
+    pub(super) fn new(bus: Bus, elsewhere: TasksElsewhere) -> Self {
         Self {
             bus,
+            elsewhere,
             last_heartbeat: HashMap::new(),
         }
     }
@@ -36,6 +72,9 @@ impl News {
     /// before, and learns the new task.
     pub(super) fn tell(&mut self, known: &mut Loaded, row: &VitalsRow, after: &WorkspaceState) {
         let active_tasks = row.active_tasks.unwrap_or_default();
+        if let Some(task) = self.elsewhere.take(row.id) {
+            known.current_task = task;
+        }
         if let Some(task) = row
             .current_task
             .as_ref()
@@ -44,7 +83,7 @@ impl News {
             known.current_task.clone_from(task);
             self.publish(
                 row.id,
-                "TASK_UPDATED",
+                TASK_UPDATED,
                 json!({"active_tasks": active_tasks, "current_task": task}).to_string(),
             );
         }
@@ -128,7 +167,8 @@ mod tests {
     async fn a_task_is_told_when_it_changes_and_heartbeats_are_coalesced() {
         let bus = Bus::new();
         let mut watcher = bus.subscribe();
-        let mut news = News::new(bus);
+        let elsewhere = TasksElsewhere::default();
+        let mut news = News::new(bus, elsewhere.clone());
         let mut known = known();
         let after = WorkspaceState::unborn(false);
         for task in [Some("old"), Some("new"), Some("new"), None] {
@@ -157,5 +197,16 @@ mod tests {
             ]
         );
         assert_eq!(known.current_task, "new");
+        // Another registry took a beat with another task meanwhile.
+        elsewhere.learn(&known.id.to_string(), r#"{"current_task":"elsewhere"}"#);
+        let row = row(&known, Some("new"));
+        news.tell(&mut known, &row, &after);
+        let Some(Notice::Transient(envelope)) = watcher.next().await else {
+            panic!("no event");
+        };
+        assert_eq!(
+            envelope.payload,
+            r#"{"active_tasks":2,"current_task":"new"}"#
+        );
     }
 }

@@ -336,10 +336,9 @@ pub(super) async fn publish(
     let now = chrono::Utc::now();
     let mut receivers = 0;
     for event in events {
-        if !event.id.is_empty() && app.told.get(&event.id).is_some() {
+        if !event.id.is_empty() && !app.told.entry(event.id).or_insert(()).is_fresh() {
             continue;
         }
-        let id = event.id;
         receivers = app.bus.publish_transient(Envelope {
             event: event.event_type,
             workspace_id: event.workspace_id,
@@ -348,9 +347,6 @@ pub(super) async fn publish(
             seq: None,
             foreign: false,
         });
-        if !id.is_empty() {
-            app.told.insert(id, ());
-        }
     }
     Ok(pb::PublishTransientResponse {
         receivers: i32::try_from(receivers).unwrap_or(i32::MAX),

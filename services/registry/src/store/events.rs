@@ -169,7 +169,7 @@ pub async fn append(connection: &mut PgConnection, event: &Appended<'_>) -> Resu
     let done = sqlx::query!(
         r#"INSERT INTO public.structure_events
                (id, event_type, workspace_id, payload, created_at, traceparent)
-           VALUES ($1, $2, $3, ($4::text)::jsonb, $5, $6) ON CONFLICT (id) DO NOTHING"#,
+           VALUES ($1, $2, $3, ($4::text)::jsonb, least($5, now()), $6) ON CONFLICT (id) DO NOTHING"#,
         event.id,
         event.event_type,
         event.workspace_id,

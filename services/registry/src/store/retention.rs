@@ -18,7 +18,8 @@ pub async fn delete_events(connection: &mut PgConnection, days: i32) -> Result<u
         r#"WITH oldest AS (
                SELECT id, seq, created_at < now() - $1 * interval '1 day' AS is_old
                FROM public.structure_events WHERE seq IS NOT NULL ORDER BY seq LIMIT $2),
-           kept AS (SELECT min(seq) AS first FROM oldest WHERE is_old IS NOT TRUE),
+           -- One without a time is as old as its neighbours.
+           kept AS (SELECT min(seq) AS first FROM oldest WHERE is_old IS FALSE),
            gone AS (
                DELETE FROM public.structure_events e USING oldest o, kept
                WHERE e.id = o.id AND (kept.first IS NULL OR o.seq < kept.first)

@@ -14,6 +14,8 @@ pub const MEMBERSHIP: &str = "membership";
 
 /// Events read at once, at most.
 const PAGE: i64 = 500;
+/// Bytes of payload after which a page ends.
+const PAGE_BYTES: i64 = 4 * 1024 * 1024;
 
 /// An event of a registry; without a type it says that some are missing.
 #[derive(Debug, Clone)]
@@ -27,23 +29,24 @@ pub struct Handed {
     pub at: DateTime<Utc>,
 }
 
-/// Says that this registry runs; counts the others that do. What nobody needs any
+/// Says that this registry runs; which others do. What nobody needs any
 /// more is deleted.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
-pub async fn others(connection: &mut PgConnection, me: Uuid) -> Result<i64, Error> {
+pub async fn others(connection: &mut PgConnection, me: Uuid) -> Result<Vec<Uuid>, Error> {
     sqlx::query_scalar!(
         r#"WITH mine AS (
                INSERT INTO registry.replicas (id) VALUES ($1)
                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()),
            gone AS (DELETE FROM registry.replicas WHERE seen_at < now() - interval '1 minute'),
-           read AS (DELETE FROM registry.transient_events WHERE at < now() - interval '30 seconds')
-           SELECT count(*) AS "count!" FROM registry.replicas
+           read AS (DELETE FROM registry.transient_events
+                    WHERE handed_at < now() - interval '30 seconds')
+           SELECT id FROM registry.replicas
            WHERE id <> $1 AND seen_at > now() - interval '7 seconds'"#,
         me
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
     .map_err(store_error)
 }
@@ -140,9 +143,15 @@ pub async fn after(connection: &mut PgConnection, n: i64) -> Result<Vec<Handed>,
     sqlx::query_as!(
         Handed,
         r#"SELECT n, origin, event_type, workspace_id, payload, at
-           FROM registry.transient_events WHERE n > $1 ORDER BY n LIMIT $2"#,
+           FROM (
+               SELECT *, sum(octet_length(payload)) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING)
+                         - octet_length(payload) AS before
+               FROM (SELECT * FROM registry.transient_events WHERE n > $1
+                     ORDER BY n LIMIT $2) page) sized
+           WHERE before < $3 ORDER BY n"#,
         n,
-        PAGE
+        PAGE,
+        PAGE_BYTES
     )
     .fetch_all(connection)
     .await
