@@ -3,9 +3,11 @@
 -- Stored events up to here are gone: a cursor before it has expired.
 ALTER TABLE registry.event_sequence ADD COLUMN pruned_to bigint NOT NULL DEFAULT 0;
 
--- Registries that run now. Alone, none of what follows is used.
+-- Registries that run now: each holds the advisory lock of its slot for as long as
+-- its session lives. Alone, none of what follows is used.
 CREATE TABLE registry.replicas (
     id uuid PRIMARY KEY,
+    slot integer GENERATED ALWAYS AS IDENTITY,
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

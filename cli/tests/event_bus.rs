@@ -222,3 +222,40 @@ async fn a_registry_that_joins_misses_nothing_without_saying_so() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_are_cut_when_another_registry_dies_with_what_it_knew() {
+    let (_postgres, url, binaries) = database().await;
+    let mut one = binaries.registry(&url, &[]).await.unwrap();
+    let two = binaries.registry(&url, &[]).await.unwrap();
+    let right = binaries.gateway(two.grpc(), &[]).await.unwrap();
+    let replicas = "/metrics";
+    let others = async || {
+        let mut admin = Client::new(two.admin());
+        let metrics = admin.send(Call::get(replicas)).await.ok()?.text();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("candor_registry_replicas "))?;
+        line.strip_prefix("candor_registry_replicas ")?
+            .parse::<u32>()
+            .ok()
+    };
+    wait_for("both registries", SOON, || async {
+        (others().await? == 2).then_some(())
+    })
+    .await
+    .unwrap();
+    let socket = format!("ws://{}/ws", right.http());
+    let opened = wait_for("the gateway", SOON, || async {
+        connect_async(&socket).await.ok().map(|(socket, _)| socket)
+    });
+    let mut socket = opened.await.unwrap();
+    one.process().kill9();
+    let ended = async { while let Some(Ok(_)) = socket.next().await {} };
+    tokio::time::timeout(SOON, ended).await.expect("still open");
+    wait_for("one registry", SOON, || async {
+        (others().await? == 1).then_some(())
+    })
+    .await
+    .unwrap();
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use candor_events::{Envelope, Notice, Subscription};
 use candor_kernel::Error;
-use candor_process::pool::store_error;
+use candor_process::pool::{PoolSettings, store_error};
 use futures::FutureExt as _;
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,11 @@ struct Member<'a> {
     own: Option<Subscription>,
 }
 
+/// The session ended, and with it the word that this registry runs.
+fn lost() -> Error {
+    Error::store_unavailable("the session of the exchange ended")
+}
+
 /// Waits for an event of this registry; for ever while it is alone.
 async fn told(own: &mut Option<Subscription>) -> Option<Notice> {
     match own {
@@ -98,10 +103,17 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
 impl Member<'_> {
     /// Hands on and reads, while Postgres answers.
     async fn exchange(&mut self) -> Result<(), Error> {
-        let pool = self.app.store.pool();
+        // A session of its own, which ends with this: others see by it that this
+        // registry runs.
+        let mut settings = PoolSettings::new("candor-exchange");
+        settings.max_connections = 1;
+        let options = self.app.store.pool().connect_options();
+        let session = settings.open(options.as_ref().clone());
         let listening = async {
-            let mut listener = PgListener::connect_with(pool).await.map_err(store_error)?;
+            let listener = PgListener::connect_with(&session).await;
+            let mut listener = listener.map_err(store_error)?;
             listener.listen(CHANNEL).await.map_err(store_error)?;
+            transients::join(&mut listener, self.me).await?;
             Ok::<_, Error>(listener)
         };
         let mut listener = within(listening).await?;
@@ -123,10 +135,13 @@ impl Member<'_> {
         loop {
             tokio::select! {
                 notice = told(&mut self.own) => within(self.hand_on(notice)).await?,
-                word = listener.recv() => match word.map_err(store_error)?.payload() {
-                    MEMBERSHIP => within(self.look()).await?,
-                    _ => within(self.read()).await?,
-                },
+                word = listener.try_recv() => {
+                    let word = word.map_err(store_error)?.ok_or_else(lost)?;
+                    match word.payload() {
+                        MEMBERSHIP => within(self.look()).await?,
+                        _ => within(self.read()).await?,
+                    }
+                }
                 _ = looks.tick() => {
                     within(self.look()).await?;
                     within(self.read()).await?;

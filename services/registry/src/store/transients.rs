@@ -5,6 +5,7 @@ use candor_kernel::Error;
 use candor_process::pool::store_error;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
 /// The channel that wakes other registries.
@@ -29,7 +30,31 @@ pub struct Handed {
     pub at: DateTime<Utc>,
 }
 
-/// Says that this registry runs; which others do. What nobody needs any
+/// The class of the advisory locks of registries that run.
+const RUNNING: i32 = 0x0CA2_D0E5;
+
+/// Says that this registry runs, for as long as the session lives.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn join(session: &mut PgListener, me: Uuid) -> Result<(), Error> {
+    let slot = sqlx::query_scalar!(
+        r#"INSERT INTO registry.replicas (id) VALUES ($1)
+           ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp() RETURNING slot"#,
+        me
+    )
+    .fetch_one(&mut *session)
+    .await
+    .map_err(store_error)?;
+    // Its own slot: held by nobody else, at most by a session before that still ends.
+    sqlx::query!("SELECT pg_advisory_lock($1, $2)", RUNNING, slot)
+        .fetch_one(session)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+/// Which other registries run. What nobody needs any
 /// more is deleted.
 ///
 /// # Errors
@@ -37,14 +62,17 @@ pub struct Handed {
 pub async fn others(connection: &mut PgConnection, me: Uuid) -> Result<Vec<Uuid>, Error> {
     sqlx::query_scalar!(
         r#"WITH mine AS (
-               INSERT INTO registry.replicas (id) VALUES ($1)
-               ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()),
+               UPDATE registry.replicas SET seen_at = clock_timestamp() WHERE id = $1),
            gone AS (DELETE FROM registry.replicas WHERE seen_at < now() - interval '1 minute'),
+           running AS (
+               SELECT objid::bigint AS slot FROM pg_locks
+               WHERE locktype = 'advisory' AND granted AND classid::bigint = $2
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
            read AS (DELETE FROM registry.transient_events
                     WHERE handed_at < now() - interval '30 seconds')
-           SELECT id FROM registry.replicas
-           WHERE id <> $1 AND seen_at > now() - interval '7 seconds'"#,
-        me
+           SELECT id FROM registry.replicas JOIN running USING (slot) WHERE id <> $1"#,
+        me,
+        i64::from(RUNNING)
     )
     .fetch_all(connection)
     .await
