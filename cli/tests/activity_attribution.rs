@@ -161,6 +161,13 @@ async fn a_forged_source_is_refused_and_leaves_nothing() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let stranger = with_bearer(record, &foreign).unwrap();
     assert!(world.rows.record(stranger).await.is_err());
+    // Nobody is let in to speak on an enforced listener.
+    let nothing = pb::RecordStreamRequest::default();
+    let refused = world
+        .rows
+        .record_stream(futures::stream::iter([nothing]))
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     // Only Candor's own processes speak for others.
     let begin = pb::BeginRequest {
         workspace_id: id,

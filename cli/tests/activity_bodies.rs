@@ -70,6 +70,42 @@ async fn every_byte_of_a_body_survives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_shown_by_its_head() {
+    let data = DataDir::new().unwrap();
+    let (candor, mut client, id) = up(&data).await;
+    let mut rows = ActivityLogServiceClient::new(candor.channel().await.unwrap());
+    for length in [1024 * 1024, 1024 * 1024 + 1] {
+        let record = pb::RecordRequest {
+            workspace_id: id.clone(),
+            activity_type: "agent_log".to_owned(),
+            response_body: Some(pb::Body {
+                content: "x".repeat(length).into(),
+                ..pb::Body::default()
+            }),
+            ..pb::RecordRequest::default()
+        };
+        rows.record(record).await.unwrap();
+    }
+    // Without a credential, on an open listener, the workspace speaks.
+    let said = listed(&candor, &id).await.remove(0).source.unwrap();
+    assert_eq!(
+        (said.kind(), said.auth.as_str()),
+        (pb::SourceKind::Workspace, "claimed")
+    );
+    let target = format!("/workspaces/{id}/activity");
+    let shown = client.send(Call::get(target)).await.unwrap().json();
+    let cut = &shown[0]["response_body"];
+    assert_eq!(cut["truncated"], true);
+    assert_eq!(cut["bytes"], 1024 * 1024 + 1);
+    assert_eq!(cut["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(cut["head"].as_str().unwrap().len(), 64 * 1024);
+    assert_eq!(
+        shown[1]["response_body"].as_str().unwrap().len(),
+        1024 * 1024
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_text_cannot_hold_is_named_and_leaves_nothing() {
     let data = DataDir::new().unwrap();
     let (candor, mut client, id) = up(&data).await;

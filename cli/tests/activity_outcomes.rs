@@ -12,6 +12,7 @@ use candor_testkit::peer::as_platform;
 use candor_testkit::platform::{Binaries, Platform};
 use candor_testkit::postgres::{self, Postgres};
 use candor_testkit::wait::wait_for;
+use futures::StreamExt as _;
 use http::Method;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -170,6 +171,58 @@ async fn an_intent_is_hidden_until_it_is_queued_and_immutable_once_it_is_final()
         ..world.intent(3)
     };
     assert_eq!(world.begin(nowhere).await, Err(Code::NotFound));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_is_told_with_its_trace_as_it_came() {
+    let mut world = world(&[]).await;
+    let url = format!("ws://{}/ws", world.client.addr());
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    world.begin(world.intent(1)).await.unwrap();
+    let outcome = pb::CompleteRequest {
+        id: id(1),
+        status: "ok".to_owned(),
+        duration_ms: Some(42),
+        summary: Some("done".to_owned()),
+        tool_trace: Some(r#"[{"n":1.0,"b":1,"a":2}]"#.to_owned()),
+        ..pb::CompleteRequest::default()
+    };
+    let no_json = pb::CompleteRequest {
+        tool_trace: Some("no json".to_owned()),
+        ..outcome.clone()
+    };
+    let refused = world.rows.complete(relay(no_json)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    world.rows.complete(relay(outcome)).await.unwrap();
+    let told = tokio::time::timeout(SOON, socket.next()).await.unwrap();
+    let told = told.unwrap().unwrap().into_text().unwrap();
+    assert!(told.contains(r#""event":"ACTIVITY_LOGGED""#), "{told}");
+    assert!(told.contains(r#""duration_ms":42"#), "{told}");
+    assert!(
+        told.contains(r#""tool_trace":[{"n":1.0,"b":1,"a":2}]"#),
+        "{told}"
+    );
+    let rows = world.listed().await;
+    assert_eq!(rows[0].summary.as_deref(), Some("done"));
+    assert_eq!(
+        rows[0].tool_trace.as_deref(),
+        Some(r#"[{"n":1.0,"b":1,"a":2}]"#)
+    );
+
+    for (deadline, source) in [
+        (None, world.intent(2).source),
+        (Some(0), world.intent(2).source),
+        (Some(24 * 3600 + 1), world.intent(2).source),
+        (Some(60), None),
+        (Some(60), Some(pb::Source::default())),
+    ] {
+        let wrong = pb::BeginRequest {
+            deadline: deadline.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            source,
+            ..world.intent(2)
+        };
+        assert_eq!(world.begin(wrong).await, Err(Code::InvalidArgument));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

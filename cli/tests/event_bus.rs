@@ -259,3 +259,46 @@ async fn followers_are_cut_when_another_registry_dies_with_what_it_knew() {
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_changes_back_through_another_registry_is_told() {
+    let (_postgres, url, binaries) = database().await;
+    let one = binaries.registry(&url, &[]).await.unwrap();
+    let two = binaries.registry(&url, &[]).await.unwrap();
+    let left = binaries.gateway(one.grpc(), &[]).await.unwrap();
+    let right = binaries.gateway(two.grpc(), &[]).await.unwrap();
+    let (mut by_left, mut by_right) = (Client::new(left.http()), Client::new(right.http()));
+    let mut agent = FakeAgent::enrolled(&mut by_left, "moves").await.unwrap();
+    let replicas = "SELECT count(*) FROM registry.replicas";
+    wait_for("both registries", SOON, || async {
+        (postgres::count(&url, replicas).await.ok()? == 2).then_some(())
+    })
+    .await
+    .unwrap();
+    let (mut socket, _) = connect_async(format!("ws://{}/ws", left.http()))
+        .await
+        .unwrap();
+    for (n, task) in ["x", "y", "x", "y"].into_iter().enumerate() {
+        agent.mood = Mood::Partial {
+            current_task: task.to_owned(),
+        };
+        let client = if n % 2 == 0 {
+            &mut by_left
+        } else {
+            &mut by_right
+        };
+        agent.beat(client).await.unwrap();
+        // The socket hears it from the first registry, whoever told it.
+        loop {
+            let message = tokio::time::timeout(SOON, socket.next()).await.unwrap();
+            let Message::Text(text) = message.unwrap().unwrap() else {
+                continue;
+            };
+            let event: Value = serde_json::from_str(&text).unwrap();
+            if event["event"] == "TASK_UPDATED" {
+                assert_eq!(event["payload"]["current_task"], task, "beat {n}");
+                break;
+            }
+        }
+    }
+}

@@ -23,7 +23,7 @@ use tower::{Layer, Service};
 use crate::assertion::{METADATA, Signer, Verifier};
 use crate::authenticator::{Authenticator, BeatStanding};
 use crate::listener::ListenerMode;
-use crate::policy;
+use crate::policy::{self, Who};
 use crate::presented::Presented;
 use crate::refusal::Refusal;
 
@@ -152,7 +152,11 @@ impl Identity {
             request.extensions_mut().insert(caller);
             return Ok(());
         }
-        let caller = if row.who.speaks_for_subject() {
+        // Who presents nothing on an open listener speaks as the workspace that the
+        // message names (design: section 3).
+        let presents_nothing = self.mode.is_open() && presented.bearer().is_none();
+        let is_voice = row.who == Who::WorkspaceVoice && presents_nothing;
+        let caller = if row.who.speaks_for_subject() || is_voice {
             // Whoever it is, the message says for which workspace.
             Caller::Anonymous
         } else {
