@@ -1,9 +1,12 @@
 //! Fan-out with bounded memory: slow watchers lag, they never hold others up.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
+
+use candor_process::scales::{Scales, Weight};
 
 use crate::Envelope;
 
@@ -13,13 +16,48 @@ const BACKLOG: usize = 4096;
 /// many there are, they push nothing else out.
 const HEARTBEATS: usize = 1024;
 
+/// Bytes of payload that slow watchers may keep, heartbeats not counted.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// An event in the ring, and what it takes there.
+#[derive(Debug)]
+pub struct Held {
+    envelope: Envelope,
+    _weight: Option<Weight>,
+}
+
+impl Deref for Held {
+    type Target = Envelope;
+    fn deref(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.envelope == other.envelope
+    }
+}
+
+impl Eq for Held {}
+
+/// What is in the ring.
+#[derive(Debug, Clone)]
+enum Item {
+    Event(Arc<Held>),
+    /// One that another process told is missing.
+    Gap,
+    /// One was too much to be kept.
+    Overflow,
+}
+
 /// What a watcher is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Stored events up to this `seq` can be read.
     Stored(i64),
     /// An event that is not stored.
-    Transient(Arc<Envelope>),
+    Transient(Arc<Held>),
     /// So many events that are not stored were missed, heartbeats not counted:
     /// the next one says the same.
     Lagged(u64),
@@ -31,9 +69,9 @@ pub enum Notice {
 #[derive(Debug, Clone)]
 pub struct Bus {
     stored: watch::Sender<i64>,
-    /// None: some are missing.
-    transient: broadcast::Sender<Option<Arc<Envelope>>>,
-    heartbeats: broadcast::Sender<Arc<Envelope>>,
+    transient: broadcast::Sender<Item>,
+    heartbeats: broadcast::Sender<Arc<Held>>,
+    scales: Scales,
 }
 
 impl Default for Bus {
@@ -50,6 +88,7 @@ impl Bus {
             stored: watch::Sender::new(0),
             transient: broadcast::Sender::new(BACKLOG),
             heartbeats: broadcast::Sender::new(HEARTBEATS),
+            scales: Scales::new(MOST_BYTES),
         }
     }
     /// Announces that stored events up to `seq` can be read; it never goes back.
@@ -66,15 +105,25 @@ impl Bus {
     pub fn publish_transient(&self, envelope: Envelope) -> usize {
         // An error means that nobody watches.
         if envelope.is_heartbeat() {
-            self.heartbeats.send(Arc::new(envelope)).unwrap_or(0)
-        } else {
-            self.transient.send(Some(Arc::new(envelope))).unwrap_or(0)
+            let held = Held {
+                envelope,
+                _weight: None,
+            };
+            return self.heartbeats.send(Arc::new(held)).unwrap_or(0);
         }
+        let item = match self.scales.weigh(envelope.payload.len()) {
+            Some(weight) => Item::Event(Arc::new(Held {
+                envelope,
+                _weight: Some(weight),
+            })),
+            None => Item::Overflow,
+        };
+        self.transient.send(item).unwrap_or(0)
     }
     /// Tells watchers that events that another process told are missing.
     pub fn gap(&self) {
         // An error means that nobody watches.
-        let _ = self.transient.send(None);
+        let _ = self.transient.send(Item::Gap);
     }
     /// True if anybody watches now.
     #[must_use]
@@ -96,8 +145,8 @@ impl Bus {
 #[derive(Debug)]
 pub struct Subscription {
     stored: watch::Receiver<i64>,
-    transient: broadcast::Receiver<Option<Arc<Envelope>>>,
-    heartbeats: broadcast::Receiver<Arc<Envelope>>,
+    transient: broadcast::Receiver<Item>,
+    heartbeats: broadcast::Receiver<Arc<Held>>,
 }
 
 impl Subscription {
@@ -112,8 +161,9 @@ impl Subscription {
                     return Some(Notice::Stored(*self.stored.borrow_and_update()));
                 }
                 received = self.transient.recv() => return match received {
-                    Ok(Some(envelope)) => Some(Notice::Transient(envelope)),
-                    Ok(None) => Some(Notice::Gap),
+                    Ok(Item::Event(held)) => Some(Notice::Transient(held)),
+                    Ok(Item::Gap) => Some(Notice::Gap),
+                    Ok(Item::Overflow) => Some(Notice::Lagged(1)),
                     Err(RecvError::Lagged(missed)) => Some(Notice::Lagged(missed)),
                     Err(RecvError::Closed) => None,
                 },
@@ -165,6 +215,26 @@ mod tests {
             panic!("no event")
         };
         assert_eq!(next.workspace_id, "10");
+    }
+
+    #[tokio::test]
+    async fn what_slow_watchers_keep_is_bounded_by_bytes() {
+        let bus = Bus::new();
+        let mut watcher = bus.subscribe();
+        let large = Envelope {
+            payload: "x".repeat(MOST_BYTES / 4 + 1),
+            ..envelope(0)
+        };
+        for _ in 0..4 {
+            bus.publish_transient(large.clone());
+        }
+        for _ in 0..3 {
+            assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
+        }
+        assert_eq!(watcher.next().await, Some(Notice::Lagged(1)));
+        // What was read is off the scales.
+        bus.publish_transient(large);
+        assert!(matches!(watcher.next().await, Some(Notice::Transient(_))));
     }
 
     #[tokio::test]

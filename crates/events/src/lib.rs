@@ -8,5 +8,5 @@
 mod bus;
 mod envelope;
 
-pub use bus::{Bus, Notice, Subscription};
+pub use bus::{Bus, Held, Notice, Subscription};
 pub use envelope::Envelope;

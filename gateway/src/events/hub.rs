@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use candor_kernel::{Caller, Error, Reason};
 use candor_peers::RegistryClient;
+use candor_process::scales::Scales;
 use candor_proto::registry::v1 as pb;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ use crate::legacy::frame::Frame;
 /// Events a follower may be behind; one more and it is cut, to resume from its
 /// last number. The ring is shared: followers cost a pointer each.
 const BEHIND: usize = 4096;
+/// Bytes of events that slow followers may keep altogether, about.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
 /// Heartbeats a follower may be behind; it misses the others.
 const HEARTBEATS_BEHIND: usize = 256;
 /// Pause before a lost subscription is renewed.
@@ -36,6 +39,7 @@ pub(crate) struct Hub {
     pub(super) registry: RegistryClient,
     pub(super) news: broadcast::Sender<Signal>,
     pub(super) heartbeats: broadcast::Sender<Arc<Frame>>,
+    scales: Scales,
     /// The newest stored event that was handed on; none while the log cannot be
     /// followed.
     pub(super) position: watch::Sender<Option<i64>>,
@@ -50,6 +54,7 @@ impl Hub {
             registry,
             news: broadcast::Sender::new(BEHIND),
             heartbeats: broadcast::Sender::new(HEARTBEATS_BEHIND),
+            scales: Scales::new(MOST_BYTES),
             position: watch::Sender::new(None),
             stop: stop.clone(),
         });
@@ -96,13 +101,21 @@ impl Hub {
             .await
             .map_err(|status| candor_process::grpc::from_status(&status))?
         {
-            let frame = Arc::new(Frame::of(event));
+            let mut frame = Frame::of(event);
             if frame.is_heartbeat() {
-                let _ = self.heartbeats.send(frame);
+                let _ = self.heartbeats.send(Arc::new(frame));
                 continue;
             }
+            if !frame.weigh(&self.scales) {
+                // Slow followers keep more than there is room for: all are cut, and
+                // read the log when they come back.
+                return Err(Error::new(
+                    Reason::Overloaded,
+                    "slow followers keep too many bytes",
+                ));
+            }
             let seq = frame.seq;
-            let _ = self.news.send(Signal::Event(frame));
+            let _ = self.news.send(Signal::Event(Arc::new(frame)));
             if let Some(seq) = seq {
                 *cursor = Some(seq);
                 self.position.send_replace(Some(seq));

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use candor_peers::time::datetime;
+use candor_process::scales::{Scales, Weight};
 use candor_proto::registry::v1 as pb;
 use chrono::{DateTime, Utc};
 
@@ -24,6 +25,7 @@ pub(crate) struct Frame {
     at: DateTime<Utc>,
     socket: OnceLock<Utf8Bytes>,
     stream: OnceLock<Bytes>,
+    weight: Option<Weight>,
 }
 
 impl Frame {
@@ -42,7 +44,17 @@ impl Frame {
                 .unwrap_or_else(Utc::now),
             socket: OnceLock::new(),
             stream: OnceLock::new(),
+            weight: None,
         }
+    }
+
+    /// Puts it on the scales for as long as anybody keeps it; false if it is too
+    /// much for them.
+    #[must_use]
+    pub fn weigh(&mut self, scales: &Scales) -> bool {
+        // Itself, and both of its encodings.
+        self.weight = scales.weigh(3 * self.payload.len());
+        self.weight.is_some()
     }
 
     /// True for the one event that may be dropped.

@@ -1,6 +1,6 @@
 //! Events that are not stored, on their way to other registries.
 
-use candor_events::Envelope;
+use candor_events::{Envelope, Held};
 use candor_kernel::Error;
 use candor_process::pool::store_error;
 use chrono::{DateTime, Utc};
@@ -122,12 +122,12 @@ pub async fn position(connection: &mut PgConnection) -> Result<i64, Error> {
 pub async fn hand_on(
     connection: &mut PgConnection,
     me: Uuid,
-    events: &[Option<std::sync::Arc<Envelope>>],
+    events: &[Option<std::sync::Arc<Held>>],
 ) -> Result<(), Error> {
     let of = |field: fn(&Envelope) -> &str| -> Vec<&str> {
         let texts = events.iter();
         texts
-            .map(|event| event.as_deref().map(field).unwrap_or_default())
+            .map(|event| event.as_ref().map_or("", |event| field(event)))
             .collect()
     };
     let types: Vec<Option<&str>> = events
