@@ -130,7 +130,7 @@ impl Member<'_> {
             self.app.bus.gap();
         }
         within(self.tell_membership()).await?;
-        within(self.read()).await?;
+        // Its first tick is now: what others handed on meanwhile is read.
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
