@@ -13,11 +13,14 @@ use candor_testkit::postgres::{self, Postgres};
 use candor_testkit::wait::wait_for;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use tokio_tungstenite::connect_async;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tonic::Code;
 
 const SOON: Duration = Duration::from_secs(15);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn database() -> (Postgres, String, Binaries) {
     let postgres = Postgres::start_new().await.unwrap();
@@ -54,12 +57,7 @@ async fn what_is_not_stored_reaches_the_followers_of_every_registry() {
     let right = binaries.gateway(two.grpc(), &env).await.unwrap();
     let mut client = Client::new(left.http());
     let mut agent = FakeAgent::enrolled(&mut client, "seen").await.unwrap();
-    let replicas = "SELECT count(*) FROM registry.replicas";
-    wait_for("both registries", SOON, || async {
-        (postgres::count(&url, replicas).await.ok()? == 2).then_some(())
-    })
-    .await
-    .unwrap();
+    heard(&mut agent, &mut client, &right).await;
 
     // Everything is told to the first registry, the socket follows the second.
     let url = format!("ws://{}/ws", right.http());
@@ -268,15 +266,15 @@ async fn a_task_that_changes_back_through_another_registry_is_told() {
     let right = binaries.gateway(two.grpc(), &[]).await.unwrap();
     let (mut by_left, mut by_right) = (Client::new(left.http()), Client::new(right.http()));
     let mut agent = FakeAgent::enrolled(&mut by_left, "moves").await.unwrap();
-    let replicas = "SELECT count(*) FROM registry.replicas";
-    wait_for("both registries", SOON, || async {
-        (postgres::count(&url, replicas).await.ok()? == 2).then_some(())
-    })
-    .await
-    .unwrap();
-    let (mut socket, _) = connect_async(format!("ws://{}/ws", left.http()))
-        .await
-        .unwrap();
+    // What each registry told before it knew of the other is missing, and said to
+    // be; sockets that are opened after that stay.
+    heard(&mut agent, &mut by_left, &right).await;
+    heard(&mut agent, &mut by_right, &left).await;
+    let mut sockets = Vec::new();
+    for gateway in [&left, &right] {
+        let url = format!("ws://{}/ws", gateway.http());
+        sockets.push(connect_async(url).await.unwrap().0);
+    }
     for (n, task) in ["x", "y", "x", "y"].into_iter().enumerate() {
         agent.mood = Mood::Partial {
             current_task: task.to_owned(),
@@ -287,17 +285,41 @@ async fn a_task_that_changes_back_through_another_registry_is_told() {
             &mut by_right
         };
         agent.beat(client).await.unwrap();
-        // The socket hears it from the first registry, whoever told it.
-        loop {
-            let message = tokio::time::timeout(SOON, socket.next()).await.unwrap();
-            let Message::Text(text) = message.unwrap().unwrap() else {
-                continue;
-            };
-            let event: Value = serde_json::from_str(&text).unwrap();
-            if event["event"] == "TASK_UPDATED" {
-                assert_eq!(event["payload"]["current_task"], task, "beat {n}");
-                break;
-            }
+        // Both registries tell it, whichever was told; then both know it.
+        for socket in &mut sockets {
+            assert_eq!(next_task(socket).await.unwrap(), task, "beat {n}");
+        }
+    }
+}
+
+/// Beats until a socket of another gateway hears of it.
+async fn heard(agent: &mut FakeAgent, client: &mut Client, other: &Platform) {
+    let url = format!("ws://{}/ws", other.http());
+    for n in 0..30 {
+        let (mut socket, _) = connect_async(&url).await.unwrap();
+        let task = format!("task {n} told beside {url}");
+        agent.mood = Mood::Partial {
+            current_task: task.clone(),
+        };
+        agent.beat(client).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(1), next_task(&mut socket));
+        if told.await.is_ok_and(|told| told == Some(task)) {
+            return;
+        }
+    }
+    panic!("nothing was heard at {url}");
+}
+
+/// The next task that a socket hears of; none when it is cut.
+async fn next_task(socket: &mut Socket) -> Option<String> {
+    loop {
+        let message = tokio::time::timeout(SOON, socket.next()).await.unwrap()?;
+        let Ok(Message::Text(text)) = message else {
+            continue;
+        };
+        let event: Value = serde_json::from_str(&text).unwrap();
+        if event["event"] == "TASK_UPDATED" {
+            return Some(event["payload"]["current_task"].as_str()?.to_owned());
         }
     }
 }
