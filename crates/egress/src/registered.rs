@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use url::{Host, Url};
-
 use crate::class::{AddressClass, classify};
+use crate::refusal::Refusal;
+use crate::resolve::{Resolver, SystemLookup};
+use crate::target::{Host, Target};
 
 /// Longest wait for a name server: half of what a whole register has.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
-/// Lookups at a time; a register that finds no free one does not wait for it.
-static LOOKUPS: Semaphore = Semaphore::const_new(32);
+/// Lookups at a time; apart from those of dials, so that a flood of registers
+/// takes none from them.
+static RESOLVER: LazyLock<Resolver> =
+    LazyLock::new(|| Resolver::new(Arc::new(SystemLookup), 32, LOOKUP_DEADLINE));
 
 /// What a URL is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,50 +54,15 @@ pub async fn check_registered_url(text: &str) -> Result<UrlVerdict, UrlRefused> 
     if text.is_empty() || text == "remote://no-inbound" {
         return Ok(UrlVerdict::NoInbound);
     }
-    let refused = |why: &str| Err(UrlRefused(why.to_owned()));
-    let Ok(url) = Url::parse(text) else {
-        return refused("not a URL");
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        return refused("the scheme must be http or https");
-    }
-    match url.host() {
-        None => refused("no host"),
-        Some(Host::Ipv4(v4)) => judge(&[IpAddr::V4(v4)]),
-        Some(Host::Ipv6(v6)) => judge(&[IpAddr::V6(v6)]),
-        Some(Host::Domain(name)) => {
-            judge_name(name, url.port_or_known_default().unwrap_or(80)).await
-        }
-    }
-}
-
-async fn judge_name(name: &str, port: u16) -> Result<UrlVerdict, UrlRefused> {
-    let name = name.trim_end_matches('.');
-    if name == "localhost" {
+    let target = Target::parse(text).map_err(|why| UrlRefused(why.to_string()))?;
+    if target.host == Host::Localhost {
         return Ok(UrlVerdict::Reachable);
     }
-    if name.is_empty() || name == "metadata.google.internal" {
-        return Err(UrlRefused("the host is refused".to_owned()));
-    }
-    let unreachable = |reason: &str| {
-        Ok(UrlVerdict::Unreachable {
-            reason: reason.to_owned(),
-        })
-    };
-    let Ok(_permit) = LOOKUPS.try_acquire() else {
-        return unreachable("its name was not looked up: too many lookups at a time");
-    };
-    match tokio::time::timeout(LOOKUP_DEADLINE, tokio::net::lookup_host((name, port))).await {
-        Ok(Ok(found)) => {
-            let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            if found.is_empty() {
-                unreachable("its name has no address")
-            } else {
-                judge(&found)
-            }
-        }
-        Ok(Err(_)) => unreachable("its name does not resolve"),
-        Err(_) => unreachable("looking up its name took too long"),
+    match RESOLVER.addresses(&target.host).await {
+        Ok(found) => judge(&found),
+        Err(error) => Ok(UrlVerdict::Unreachable {
+            reason: error.to_string(),
+        }),
     }
 }
 
@@ -103,16 +71,21 @@ fn judge(addresses: &[IpAddr]) -> Result<UrlVerdict, UrlRefused> {
     let mut local = None;
     for class in addresses.iter().map(|address| classify(*address)) {
         match class {
+            AddressClass::Public => {}
+            AddressClass::Private => local = Some(Refusal::Private),
+            AddressClass::Loopback => local = Some(Refusal::Loopback),
+            // Nobody's secrets are there, and an operator may route them one day.
+            AddressClass::Refused(
+                why @ (Refusal::CarrierNat | Refusal::UnassignedLocal | Refusal::Tunnel),
+            ) => local = Some(why),
             AddressClass::Refused(why) => {
                 return Err(UrlRefused(format!("the address is refused: {why}")));
             }
-            AddressClass::Local(kind) => local = Some(kind),
-            AddressClass::Public => {}
         }
     }
     Ok(match local {
         Some(kind) => UrlVerdict::Unreachable {
-            reason: format!("a {kind} address"),
+            reason: kind.to_string(),
         },
         None => UrlVerdict::Reachable,
     })
@@ -122,6 +95,34 @@ fn judge(addresses: &[IpAddr]) -> Result<UrlVerdict, UrlRefused> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Never stored.
+    const REFUSED: &[&str] = &[
+        "ftp://localhost:1",
+        "localhost:8000",
+        "http://",
+        "http://169.254.169.254/",
+        "http://192.0.2.5:80",
+        "http://224.0.0.1",
+        "http://2852039166/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://[fe80::1]/",
+        "http://metadata.google.internal/",
+        "file:///etc/passwd",
+        "http://0.0.0.0:1",
+        "http://[::]/",
+        "http://198.51.100.1/",
+        "http://203.0.113.1/",
+        "http://[2001:db8::1]/",
+        "http://239.255.255.255/",
+        "http://[ff02::1]/",
+        "http://240.0.0.1/",
+        "http://255.255.255.255/",
+        "http://198.18.0.1/",
+        "http://[64:ff9b::169.254.169.254]/",
+        "http://[2002:a9fe:a9fe::1]/",
+        "http://[fd00:ec2::254]/",
+    ];
 
     #[tokio::test]
     async fn the_recorded_urls() {
@@ -149,6 +150,10 @@ mod tests {
             "http://[::ffff:127.0.0.1]:80",
             "http://2130706433/",
             "http://0x7f.1/",
+            "http://[fd00::1]/",
+            "http://[fc00::1]/",
+            "http://[64:ff9b::10.0.0.1]/",
+            "http://[2002:7f00:1::]/",
         ] {
             let verdict = check_registered_url(stored).await;
             assert!(
@@ -156,20 +161,7 @@ mod tests {
                 "{stored}: {verdict:?}"
             );
         }
-        for refused in [
-            "ftp://localhost:1",
-            "localhost:8000",
-            "http://",
-            "http://169.254.169.254/",
-            "http://192.0.2.5:80",
-            "http://224.0.0.1",
-            "http://2852039166/",
-            "http://[::ffff:a9fe:a9fe]/",
-            "http://[fe80::1]/",
-            "http://metadata.google.internal/",
-            "file:///etc/passwd",
-            "http://0.0.0.0:1",
-        ] {
+        for refused in REFUSED {
             assert!(check_registered_url(refused).await.is_err(), "{refused}");
         }
         for none in ["", "remote://no-inbound"] {
