@@ -1,6 +1,19 @@
 //! The wire of Candor: messages, clients, server traits and the descriptor set
 //! that reflection serves. Generated from the `.proto` files beside this crate.
 
+/// The Agent2Agent protocol, in the words of its own project.
+pub mod a2a {
+    /// `lf.a2a.v1`: A2A 1.0 over gRPC.
+    #[allow(clippy::all, missing_docs, deprecated)]
+    pub mod v1 {
+        tonic::include_proto!("lf.a2a.v1");
+    }
+
+    /// The encoded `FileDescriptorSet` of `lf.a2a.v1`, for gRPC reflection and
+    /// for the mapping to ProtoJSON.
+    pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/a2a.bin"));
+}
+
 /// Who said what to whom.
 pub mod activity {
     /// `candor.activity.v1`.
@@ -19,5 +32,14 @@ pub mod registry {
     }
 }
 
-/// The encoded `FileDescriptorSet` of every service, for gRPC reflection.
+/// Messages between people, workspaces and systems.
+pub mod relay {
+    /// `candor.relay.v1`.
+    #[allow(clippy::all, missing_docs)]
+    pub mod v1 {
+        tonic::include_proto!("candor.relay.v1");
+    }
+}
+
+/// The encoded `FileDescriptorSet` of every service of Candor, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/candor.bin"));
