@@ -146,9 +146,24 @@ pub async fn answer<Req, Res, F>(
 where
     F: Future<Output = Result<Res, Error>>,
 {
+    answer_within(DEADLINE, request, handler).await
+}
+
+/// The same for a call that waits for more than Postgres.
+///
+/// # Errors
+/// The handler's error as a status.
+pub async fn answer_within<Req, Res, F>(
+    deadline: Duration,
+    request: Request<Req>,
+    handler: impl FnOnce(Call, Req) -> F,
+) -> Result<Response<Res>, Status>
+where
+    F: Future<Output = Result<Res, Error>>,
+{
     let call = Call::of(&request).map_err(|error| to_status(&error))?;
     let work = handler(call, request.into_inner());
-    let outcome = match tokio::time::timeout(DEADLINE, work).await {
+    let outcome = match tokio::time::timeout(deadline, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::store_unavailable(
             "no answer within the deadline of a call",

@@ -10,9 +10,13 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 
 /// Every method of every service, by its path on the wire.
 fn methods() -> Vec<(String, MethodDescriptorProto)> {
-    let set = FileDescriptorSet::decode(candor_proto::DESCRIPTOR_SET).unwrap();
+    let sets = [
+        candor_proto::DESCRIPTOR_SET,
+        candor_proto::a2a::DESCRIPTOR_SET,
+    ];
+    let files = sets.map(|set| FileDescriptorSet::decode(set).unwrap().file);
     let mut found = Vec::new();
-    for file in &set.file {
+    for file in files.iter().flatten() {
         for service in &file.service {
             for method in &service.method {
                 let (package, service) = (file.package(), service.name());

@@ -13,7 +13,15 @@ pub struct Lineage<'a> {
     pub ancestors: &'a [WorkspaceId],
 }
 
-impl Lineage<'_> {
+impl<'a> Lineage<'a> {
+    /// A workspace with what is above it, itself first; none for an id that names
+    /// no row.
+    #[must_use]
+    pub fn of(line: &'a [WorkspaceId]) -> Option<Self> {
+        let (id, ancestors) = line.split_first()?;
+        Some(Self { id: *id, ancestors })
+    }
+
     /// The workspace directly above.
     #[must_use]
     pub fn parent(&self) -> Option<WorkspaceId> {

@@ -1,6 +1,7 @@
 //! One heartbeat, validated, before anything is decided about it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,20 @@ impl RuntimeMetadata {
             .copied()
             .unwrap_or(false)
     }
+
+    /// True if the runtime keeps a queue of its own: a busy agent's message is not
+    /// queued for it a second time (contract/a2a.md, "Dispatch failure").
+    #[must_use]
+    pub fn keeps_queue(&self) -> bool {
+        self.capabilities.get("session").copied().unwrap_or(false)
+    }
+
+    /// How long one call may stay silent, if the runtime says so.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        let seconds = u64::try_from(self.idle_timeout_seconds?).ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
 }
 
 /// A heartbeat as received. `None` means the field was absent.
@@ -66,4 +81,42 @@ pub struct Beat {
     pub runtime_metadata: Option<RuntimeMetadata>,
     /// It announces silence until then; extends the lease.
     pub expect_quiet_until: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_of_no_length_declares_none() {
+        for (seconds, expected) in [
+            (None, None),
+            (Some(i64::MIN), None),
+            (Some(-1), None),
+            (Some(0), None),
+            (Some(1), Some(1)),
+            (Some(900), Some(900)),
+        ] {
+            let metadata = RuntimeMetadata {
+                idle_timeout_seconds: seconds,
+                ..RuntimeMetadata::default()
+            };
+            let told = metadata.idle_timeout();
+            assert_eq!(told, expected.map(Duration::from_secs), "{seconds:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_of_its_own_must_be_declared() {
+        let declared = |session: Option<bool>| RuntimeMetadata {
+            capabilities: session
+                .map(|session| ("session".to_owned(), session))
+                .into_iter()
+                .collect(),
+            idle_timeout_seconds: None,
+        };
+        assert!(declared(Some(true)).keeps_queue());
+        assert!(!declared(Some(false)).keeps_queue());
+        assert!(!declared(None).keeps_queue());
+    }
 }

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     ResourceExhausted,
     /// A part of the platform does not answer; try again.
     Unavailable,
+    /// The agent behind the platform failed, or cannot be reached.
+    Upstream,
     /// The feature does not exist on this platform.
     Unimplemented,
     /// A defect of ours.
@@ -106,6 +108,32 @@ reasons! {
     PeerUnavailable = "PEER_UNAVAILABLE" => Unavailable,
     /// The process is shutting down.
     Draining = "DRAINING" => Unavailable,
+    /// The workspace has no address to send a message to; fact `status`.
+    NoUrl = "WORKSPACE_HAS_NO_URL" => Unavailable,
+    /// The workspace is hibernated, and is being woken.
+    Waking = "WORKSPACE_WAKING" => Unavailable,
+    /// The workspace says that it cannot answer; facts `runtime_state`, `status`.
+    Wedged = "WORKSPACE_WEDGED" => Unavailable,
+    /// The agent did not take the message now; fact `native_session` when it keeps
+    /// a queue of its own.
+    AgentBusy = "AGENT_BUSY" => Unavailable,
+    /// The deadline passed after the message was sent: it may have been delivered.
+    DeliveryUnknown = "DELIVERY_UNKNOWN" => Unavailable,
+    /// The workspace has spent what it may spend this month.
+    BudgetExceeded = "BUDGET_EXCEEDED" => ResourceExhausted,
+    /// The agent's address may not be dialled.
+    AddressRefused = "ADDRESS_REFUSED" => Upstream,
+    /// The agent cannot be reached.
+    AgentUnreachable = "AGENT_UNREACHABLE" => Upstream,
+    /// The agent began to answer, and the answer did not arrive; fact
+    /// `delivery_confirmed`.
+    AnswerLost = "ANSWER_LOST" => Upstream,
+    /// The agent's answer is not one of the protocol.
+    InvalidAnswer = "INVALID_ANSWER" => Upstream,
+    /// No accepted message has this id.
+    QueueEntryNotFound = "QUEUE_ENTRY_NOT_FOUND" => NotFound,
+    /// The message is delivered, or on its way.
+    QueueEntrySettled = "QUEUE_ENTRY_SETTLED" => Conflict,
     /// The feature does not exist on this platform.
     NotAvailable = "NOT_AVAILABLE" => Unimplemented,
     /// A defect of ours.

@@ -33,21 +33,23 @@ fn id(name: &str) -> WorkspaceId {
 }
 
 fn allowed(caller: &str, target: &str) -> bool {
-    let above = |name: &str| -> Vec<WorkspaceId> {
+    let line = |name: &str| -> Vec<WorkspaceId> {
         let (_, ancestors) = TREE.iter().find(|(known, _)| *known == name).unwrap();
-        ancestors.iter().map(|ancestor| id(ancestor)).collect()
+        let names = std::iter::once(name).chain(ancestors.iter().copied());
+        names.map(id).collect()
     };
-    let (of_caller, of_target) = (above(caller), above(target));
+    let (of_caller, of_target) = (line(caller), line(target));
     may_talk(
-        &Lineage {
-            id: id(caller),
-            ancestors: &of_caller,
-        },
-        &Lineage {
-            id: id(target),
-            ancestors: &of_target,
-        },
+        &Lineage::of(&of_caller).unwrap(),
+        &Lineage::of(&of_target).unwrap(),
     )
+}
+
+#[test]
+fn what_does_not_exist_has_no_lineage() {
+    assert_eq!(Lineage::of(&[]), None);
+    let root = Lineage::of(&[id("root")]).unwrap().parent();
+    assert_eq!(root, None);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub enum Peer {
     Registry,
     /// Activity rows.
     ActivityLog,
+    /// Messages.
+    Relay,
 }
 
 impl Peer {
@@ -51,6 +53,25 @@ impl Peer {
         match self {
             Self::Registry => "candor.registry.v1.RegistryService",
             Self::ActivityLog => "candor.activity.v1.ActivityLogService",
+            Self::Relay => "candor.relay.v1.RelayService",
+        }
+    }
+
+    /// What a stream may send ahead of its reader, in bytes.
+    const fn stream_window(self) -> u32 {
+        match self {
+            // Answers are passed on at the pace of their readers.
+            Self::Relay => 64 * 1024,
+            Self::Registry | Self::ActivityLog => 1024 * 1024,
+        }
+    }
+
+    /// What all streams of a connection may send ahead together, in bytes.
+    const fn connection_window(self) -> u32 {
+        match self {
+            // Room for every stream: slow readers hold up nobody else.
+            Self::Relay => 512 * 1024 * 1024,
+            Self::Registry | Self::ActivityLog => 4 * 1024 * 1024,
         }
     }
 
@@ -59,6 +80,7 @@ impl Peer {
         match self {
             Self::Registry => "--registry",
             Self::ActivityLog => "--activity-log",
+            Self::Relay => "--relay",
         }
     }
 }
@@ -89,8 +111,8 @@ pub fn connect(peer: Peer, url: &str, signer: Arc<Signer>) -> Result<GrpcChannel
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(CONNECT)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
+        .initial_stream_window_size(peer.stream_window())
+        .initial_connection_window_size(peer.connection_window());
     let channel = endpoint.connect_lazy();
     let traced = InjectTraceLayer.layer(channel);
     let identified = ClientIdentityLayer::new(signer, peer.audience()).layer(traced);

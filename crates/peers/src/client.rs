@@ -7,6 +7,7 @@ use candor_kernel::{Caller, Error, Reason};
 use candor_process::grpc::{ANSWER_LIMIT, from_status};
 use candor_proto::activity::v1::activity_log_service_client::ActivityLogServiceClient;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
+use candor_proto::relay::v1::relay_service_client::RelayServiceClient;
 
 use crate::GrpcChannel;
 
@@ -39,9 +40,26 @@ macro_rules! clients {
             where
                 F: Future<Output = Result<tonic::Response<Res>, tonic::Status>>,
             {
+                self.call_within(DEADLINE, caller, message, method).await
+            }
+
+            /// The same for a call that takes longer than others.
+            ///
+            /// # Errors
+            /// What the service answered; `PEER_UNAVAILABLE` if it did not.
+            pub async fn call_within<Req, Res, F>(
+                &self,
+                deadline: Duration,
+                caller: &Caller,
+                message: Req,
+                method: impl FnOnce($client<GrpcChannel>, tonic::Request<Req>) -> F,
+            ) -> Result<Res, Error>
+            where
+                F: Future<Output = Result<tonic::Response<Res>, tonic::Status>>,
+            {
                 let mut request = tonic::Request::new(message);
                 request.extensions_mut().insert(caller.clone());
-                answered(method(self.0.clone(), request)).await
+                answered(deadline, method(self.0.clone(), request)).await
             }
         }
     )* };
@@ -52,12 +70,15 @@ clients! {
     RegistryClient(RegistryServiceClient);
     /// The activity log as its callers see it; cheap to clone.
     ActivityClient(ActivityLogServiceClient);
+    /// The relay as its callers see it; cheap to clone.
+    RelayClient(RelayServiceClient);
 }
 
 async fn answered<Res>(
+    deadline: Duration,
     call: impl Future<Output = Result<tonic::Response<Res>, tonic::Status>>,
 ) -> Result<Res, Error> {
-    match tokio::time::timeout(DEADLINE, call).await {
+    match tokio::time::timeout(deadline, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(from_status(&status)),
         Err(_) => Err(no_answer("no answer within the deadline")),

@@ -29,6 +29,12 @@ pub fn time(field: &'static str, stamp: &prost_types::Timestamp) -> Result<DateT
     datetime(stamp).ok_or_else(|| Error::field(field, format!("{field} is not a time")))
 }
 
+/// A span from a protobuf duration; none for a negative one.
+#[must_use]
+pub fn span(duration: prost_types::Duration) -> Option<Duration> {
+    Duration::try_from(duration).ok()
+}
+
 /// A protobuf duration.
 #[must_use]
 pub fn duration(duration: Duration) -> prost_types::Duration {

@@ -48,6 +48,13 @@ impl PoolSettings {
         self
     }
 
+    /// For statements whose plan is always the same, and costs more than their work.
+    #[must_use]
+    pub fn planned_once(mut self) -> Self {
+        self.options.push(("plan_cache_mode", "force_generic_plan"));
+        self
+    }
+
     /// A pool that connects on first use, so that a process can start, and
     /// answer 503, while Postgres is away.
     #[must_use]

@@ -61,6 +61,31 @@ async fn shape(pool: &PgPool) -> (String, String, String) {
     )
 }
 
+/// Every table, column, constraint, index, trigger, function and type outside the
+/// system's own schemas and the migrations' record.
+async fn everything(pool: &PgPool) -> String {
+    text(
+        pool,
+        "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+             SELECT concat_ws(' ', 'column', table_schema, table_name, column_name, data_type,
+                              udt_name, is_nullable, column_default) AS line
+             FROM information_schema.columns
+             UNION ALL SELECT concat_ws(' ', 'index', schemaname, tablename, indexdef) FROM pg_indexes
+             UNION ALL SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname,
+                                        pg_get_constraintdef(oid))
+                       FROM pg_constraint WHERE conrelid <> 0
+             UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+             UNION ALL SELECT concat_ws(' ', 'function', p.oid::regprocedure)
+                       FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+                       WHERE nspname !~ '^pg_|^information_schema$'
+             UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE typtype = 'e'
+             UNION ALL SELECT 'schema ' || nspname FROM pg_namespace) lines
+         WHERE line !~ '_sqlx_migrations| (pg_catalog|information_schema|pg_toast[_0-9a-z]*) '
+           AND line !~ '^schema pg_(toast_)?temp'",
+    )
+    .await
+}
+
 /// Every row as JSON, columns that our own migrations add left out.
 async fn rows(pool: &PgPool) -> String {
     text(
@@ -158,6 +183,8 @@ async fn the_whole_list_goes_up_and_down_and_up_again() {
     .await
     .unwrap();
     let (before, before_shape) = (rows(&pool).await, shape(&pool).await);
+    let schema = everything(&pool).await;
+    assert!(schema.contains("a2a_queue"), "{schema}");
     let mut versions = migrate::up(&pool).await.unwrap().versions;
     versions.reverse();
     assert_eq!(versions.pop(), Some(1));
@@ -166,6 +193,19 @@ async fn the_whole_list_goes_up_and_down_and_up_again() {
         versions
     );
     assert_eq!(shape(&pool).await, before_shape);
+    let after = everything(&pool).await;
+    let odd = |one: &str, other: &str| -> Vec<String> {
+        let lines = one
+            .lines()
+            .filter(|line| !other.lines().any(|o| o == *line));
+        lines.map(str::to_owned).collect()
+    };
+    assert!(
+        after == schema,
+        "gone: {:#?}\nleft: {:#?}",
+        odd(&schema, &after),
+        odd(&after, &schema)
+    );
     assert!(
         rows(&pool).await == before,
         "rows changed:\n{before}\n{}",

@@ -1,5 +1,5 @@
 //! The rows of HTTP routes: every route of the legacy API, served or not
-//! (contract/routes.md).
+//! (contract/routes.md), and those of A2A at the end.
 
 use super::{RateClass, Who};
 
@@ -176,6 +176,11 @@ pub const HTTP: &[HttpRow] = rows! {
     GET "/workspaces/{id}/audit" WorkspaceOrOperator Call
     GET "/workspaces/{id}/events/stream" WorkspaceOrOperator Stream
     GET "/ws" WebSocket Stream
+    POST "/a2a/{id}" A2a Call
+    GET "/a2a/{id}/.well-known/agent-card.json" PublicRead Call
+    GET "/a2a/{id}/.well-known/agent.json" PublicRead Call
+    GET "/workspaces/{id}/.well-known/agent-card.json" PublicRead Call
+    GET "/workspaces/{id}/.well-known/agent.json" PublicRead Call
 };
 
 /// The row of a route.

@@ -30,9 +30,28 @@ pub const RPCS: &[RpcRow] = rows! {
         "Complete" PlatformOnly Call
         "Record" WorkspaceVoice Call
         "RecordStream" WorkspaceVoice Stream
+        "Forward" PlatformOnly Call
         "List" WorkspaceOrOperator Call
         "SearchSession" WorkspaceOrOperator Call
         "Notify" WorkspaceVoice Call
+    }
+    "candor.relay.v1.RelayService" {
+        "Deliver" A2a Stream
+        "ListQueue" Operator Call
+        "GetQueueEntry" Operator Call
+        "DropQueueEntry" Operator Call
+        "RetryQueueEntry" Operator Call
+        "DropStale" Operator Call
+        "AcknowledgePolled" PlatformOnly Call
+        "Delegate" WorkspaceVoice Call
+        "ListDelegations" WorkspaceOrOperator Call
+        "RecordDelegation" WorkspaceVoice Call
+        "UpdateDelegation" WorkspaceVoice Call
+        "GetUsage" WorkspaceOrOperator Call
+        "GetAgentCard" PublicRead Call
+        "GetTranscript" WorkspaceOrOperator Call
+        "GetObservation" Operator Call
+        "SetObservation" Operator Call
     }
     "candor.registry.v1.RegistryService" {
         "Register" Register Call
@@ -54,6 +73,10 @@ pub const RPCS: &[RpcRow] = rows! {
         "GetEventCursor" Operator Call
         "AppendEvents" PlatformOnly Call
         "PublishTransient" PlatformOnly Call
+        "ResolveTarget" PlatformOnly Call
+        "ResolveTargets" PlatformOnly Call
+        "ReportObservation" PlatformOnly Call
+        "NoteOutbound" PlatformOnly Call
         "ReportRejectedBeats" PlatformOnly Call
         "GetLiveness" Operator Call
         "IssueToken" MintToken Mint
@@ -64,6 +87,19 @@ pub const RPCS: &[RpcRow] = rows! {
         "UpdateBudget" Operator Call
         "GetViewport" PublicRead Call
         "SetViewport" CanvasWrite Call
+    }
+    "lf.a2a.v1.A2AService" {
+        "SendMessage" A2a Call
+        "SendStreamingMessage" A2a Stream
+        "GetTask" A2a Call
+        "ListTasks" A2a Call
+        "CancelTask" A2a Call
+        "SubscribeToTask" A2a Stream
+        "CreateTaskPushNotificationConfig" A2a Call
+        "GetTaskPushNotificationConfig" A2a Call
+        "ListTaskPushNotificationConfigs" A2a Call
+        "DeleteTaskPushNotificationConfig" A2a Call
+        "GetExtendedAgentCard" A2a Call
     }
 };
 

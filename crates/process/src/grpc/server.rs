@@ -10,6 +10,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::deadline::{AnswerDeadlineLayer, Patience};
 use super::trace::ServerTraceLayer;
 
 /// The largest message, in bytes, that services and clients should accept: an
@@ -32,6 +33,8 @@ pub struct GrpcLimits {
     pub concurrent_streams: u32,
     /// Longest time until the head of an answer; streams may go on.
     pub answer_deadline: Duration,
+    /// Services that have longer.
+    pub patient: Vec<Patience>,
     /// Silence after which the peer is asked whether it still lives.
     pub keepalive_interval: Duration,
     /// Longest wait for that answer.
@@ -45,6 +48,7 @@ impl Default for GrpcLimits {
         Self {
             concurrent_streams: 1024,
             answer_deadline: Duration::from_secs(60),
+            patient: Vec::new(),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(10),
@@ -150,8 +154,11 @@ impl GrpcServer {
             .http2_keepalive_interval(Some(limits.keepalive_interval))
             .http2_keepalive_timeout(Some(limits.keepalive_timeout))
             .http2_max_header_list_size(32 * 1024)
-            .timeout(limits.answer_deadline)
             .layer(ServerTraceLayer)
+            .layer(AnswerDeadlineLayer {
+                usual: limits.answer_deadline,
+                patient: limits.patient,
+            })
             .serve_with_incoming_shutdown(routes.prepare(), incoming, stopping);
         let overdue = async {
             stop.cancelled().await;

@@ -18,7 +18,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::Metadata;
 use tracing_subscriber::filter::{
-    EnvFilter, FilterExt as _, LevelFilter, ParseError, Targets, filter_fn,
+    EnvFilter, FilterExt as _, LevelFilter, ParseError, Targets, dynamic_filter_fn,
 };
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -180,7 +180,11 @@ fn lines(
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Lines name their trace, which has the spans: their fields need not be
     // formatted for each call that logs nothing.
-    let filter = filter.and(filter_fn(|about: &Metadata<'_>| about.is_event()));
+    // Asked anew for each event: a library that only asks whether it would be logged,
+    // as sqlx does, leaves its answer to the next event that is not asked about.
+    let filter = filter.and(dynamic_filter_fn(|about: &Metadata<'_>, _| {
+        about.is_event()
+    }));
     match format {
         LogFormat::Json => {
             let json = tracing_subscriber::fmt::format().json().flatten_event(true);
