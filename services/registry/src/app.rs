@@ -20,6 +20,8 @@ use crate::ticks::Ticks;
 pub struct App {
     /// Rows.
     pub store: Store,
+    /// Connections that plan the one statement before each message once.
+    pub(crate) for_targets: Store,
     /// The way into group commit.
     pub beats: BeatService,
     /// Tasks that other registries told of.
@@ -46,6 +48,18 @@ pub struct App {
 }
 
 impl App {
+    /// A connection for what the relay asks before each message.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when none is to be had in time.
+    pub async fn for_targets(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.for_targets
+            .pool()
+            .acquire()
+            .await
+            .map_err(candor_process::pool::store_error)
+    }
+
     /// A connection for reads.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 use candor_events::Bus;
 use candor_identity::{RejectedBeats, Verifier, Watermark};
 use candor_process::grpc::MESSAGE_LIMIT;
+use candor_process::pool::PoolSettings;
 use candor_proto::registry::v1::registry_service_server::RegistryServiceServer;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -41,6 +42,9 @@ const DRAIN: Duration = Duration::from_secs(6);
 const TOLD: u64 = 100_000;
 const TOLD_FOR: Duration = Duration::from_secs(60);
 
+/// Connections for what the relay asks before each message.
+const FOR_TARGETS: u32 = 4;
+
 impl Registry {
     /// Starts on a migrated database. `verifier` believes Candor's other
     /// processes. The order to `stop` ends streams and the sweeper; beats are
@@ -53,6 +57,9 @@ impl Registry {
         stop: &CancellationToken,
     ) -> Self {
         let options = pool.connect_options().as_ref().clone();
+        let mut for_targets = PoolSettings::new("candor-targets").planned_once();
+        for_targets.max_connections = FOR_TARGETS;
+        let for_targets = Store::new(for_targets.open(options.clone()));
         let events_written = Arc::new(Notify::new());
         let last_beat = CancellationToken::new();
         let bus = Bus::new();
@@ -65,6 +72,7 @@ impl Registry {
         );
         let app = Arc::new(App {
             store: Store::new(pool),
+            for_targets,
             tasks_elsewhere: beats.tasks_elsewhere(),
             beats: BeatService::new(beats, config.leases),
             config,

@@ -92,21 +92,16 @@ async fn allowed(
     }
     let above_caller = discovery::lineage(connection, caller).await?;
     let above_target = discovery::lineage(connection, target).await?;
-    let (Some((caller, above_caller)), Some((target, above_target))) =
-        (above_caller.split_first(), above_target.split_first())
-    else {
-        return Ok(false);
-    };
-    Ok(may_talk(
-        &Lineage {
-            id: *caller,
-            ancestors: above_caller,
-        },
-        &Lineage {
-            id: *target,
-            ancestors: above_target,
-        },
-    ))
+    Ok(by_hierarchy(&above_caller, &above_target))
+}
+
+/// The rule for two workspaces, each with its ancestors, itself first; empty for
+/// one that does not exist.
+pub(super) fn by_hierarchy(caller: &[WorkspaceId], target: &[WorkspaceId]) -> bool {
+    match (Lineage::of(caller), Lineage::of(target)) {
+        (Some(caller), Some(target)) => may_talk(&caller, &target),
+        _ => false,
+    }
 }
 
 pub(super) async fn check_access(

@@ -8,9 +8,11 @@ mod create;
 mod discovery;
 mod events;
 mod explain;
+mod observation;
 mod page;
 mod registration;
 mod removal;
+mod target;
 mod tokens;
 mod workspaces;
 
@@ -113,6 +115,10 @@ unary! {
     get_event_cursor: GetEventCursorRequest -> GetEventCursorResponse = events::cursor;
     append_events: AppendEventsRequest -> AppendEventsResponse = events::append;
     publish_transient: PublishTransientRequest -> PublishTransientResponse = events::publish;
+    resolve_target: ResolveTargetRequest -> Target = target::resolve;
+    resolve_targets: ResolveTargetsRequest -> ResolveTargetsResponse = target::resolve_all;
+    report_observation: ReportObservationRequest -> ReportObservationResponse = observation::report;
+    note_outbound: NoteOutboundRequest -> NoteOutboundResponse = target::note_outbound;
     issue_token: IssueTokenRequest -> IssueTokenResponse = tokens::issue;
     report_rejected_beats: ReportRejectedBeatsRequest -> ReportRejectedBeatsResponse = tokens::report_rejected;
     get_liveness: GetLivenessRequest -> GetLivenessResponse = explain::liveness;

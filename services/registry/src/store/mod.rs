@@ -16,6 +16,7 @@ pub mod remove;
 pub mod retention;
 pub mod state;
 pub mod sweep;
+pub mod target;
 pub mod tokens;
 pub mod transients;
 pub mod update;

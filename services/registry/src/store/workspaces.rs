@@ -35,6 +35,7 @@ pub struct Shown {
     pub last_error_rate: f64,
     pub last_sample_error: String,
     pub current_task: String,
+    /// US cents of the running UTC month; what was spent in an older one is over.
     pub monthly_spend: i64,
     pub runtime_state: String,
     pub runtime_metadata: Option<serde_json::Value>,
@@ -81,7 +82,10 @@ pub async fn show(connection: &mut PgConnection, which: Which) -> Result<Vec<Sho
                   coalesce(l.x, 0) AS "x!", coalesce(l.y, 0) AS "y!",
                   coalesce(l.collapsed, false) AS "collapsed!",
                   v.active_tasks, v.uptime_seconds, v.last_error_rate, v.last_sample_error,
-                  v.current_task, v.monthly_spend, v.runtime_state, v.runtime_metadata, v.causes,
+                  v.current_task,
+                  CASE WHEN v.spend_month < date_trunc('month', now() AT TIME ZONE 'UTC')::date
+                       THEN 0 ELSE v.monthly_spend END AS "monthly_spend!",
+                  v.runtime_state, v.runtime_metadata, v.causes,
                   v.epoch, v.fence_epoch, v.state_version, v.full_beat_seen, v.last_heartbeat_at,
                   v.lease_until, now() AS "read_at!"
            FROM public.workspaces w
@@ -101,7 +105,7 @@ pub async fn show(connection: &mut PgConnection, which: Which) -> Result<Vec<Sho
     .map_err(store_error)
 }
 
-/// Limit and spend, US cents; none for a removed or unknown workspace.
+/// Limit and this month's spend, US cents; none for a removed or unknown workspace.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE` when Postgres does not answer.
@@ -110,7 +114,9 @@ pub async fn budget(
     id: WorkspaceId,
 ) -> Result<Option<(Option<i64>, i64)>, Error> {
     let row = sqlx::query!(
-        r#"SELECT w.budget_limit, v.monthly_spend
+        r#"SELECT w.budget_limit,
+                  CASE WHEN v.spend_month < date_trunc('month', now() AT TIME ZONE 'UTC')::date
+                       THEN 0 ELSE v.monthly_spend END AS "monthly_spend!"
            FROM public.workspaces w JOIN registry.workspace_vitals v ON v.id = w.id
            WHERE w.id = $1 AND w.status IS DISTINCT FROM 'removed'"#,
         id.as_uuid()
