@@ -64,7 +64,9 @@ impl ActivityLog {
         retention_days: u32,
         stop: &CancellationToken,
     ) -> Self {
+        // Its statements are large, and their plans the same for any values.
         let options = pool.connect_options().as_ref().clone();
+        let options = options.options([("plan_cache_mode", "auto")]);
         let (last_write, last_word) = (CancellationToken::new(), CancellationToken::new());
         let (announcer, telling) = Announcer::start(registry, last_word.clone());
         let (writer, writing) = Writer::start(options, announcer.clone(), last_write.clone());

@@ -29,11 +29,43 @@ pub fn fingerprint(encoded: &[u8]) -> Fingerprint {
 pub enum Beginning {
     /// Hidden until its outcome; closed so long after it began without one.
     Intent(Duration),
+    /// Listed at once and announced; open until its outcome, however long that takes.
+    Queued {
+        /// Tell watchers with ACTIVITY_LOGGED.
+        announce: bool,
+    },
     /// Final at once; announced to who watches, or as words to a person.
     Final {
         /// Tell watchers with ACTIVITY_LOGGED.
         announce: bool,
     },
+}
+
+impl Beginning {
+    /// The word that is stored.
+    #[must_use]
+    pub const fn phase(self) -> &'static str {
+        match self {
+            Self::Intent(_) => "intent",
+            Self::Queued { .. } => "queued",
+            Self::Final { .. } => "final",
+        }
+    }
+
+    /// Whether it has a place in the log from its beginning on.
+    #[must_use]
+    pub const fn is_listed(self) -> bool {
+        !matches!(self, Self::Intent(_))
+    }
+
+    /// Whether who watches is told of it by ACTIVITY_LOGGED.
+    #[must_use]
+    pub const fn is_announced(self) -> bool {
+        matches!(
+            self,
+            Self::Queued { announce: true } | Self::Final { announce: true }
+        )
+    }
 }
 
 /// A new row.
@@ -53,6 +85,8 @@ pub struct NewRow {
     pub duration_ms: Option<i32>,
     pub request: Option<StoredBody>,
     pub response: Option<StoredBody>,
+    /// JSON text.
+    pub tool_trace: Option<String>,
     pub beginning: Beginning,
     /// An agent's words to the person.
     pub is_notify: bool,
@@ -68,6 +102,8 @@ pub struct Outcome {
     pub status: String,
     /// The row stays open.
     pub is_queued: bool,
+    /// Watchers are told with ACTIVITY_LOGGED.
+    pub announce: bool,
     pub error_detail: Option<String>,
     pub duration_ms: Option<i32>,
     pub response: Option<StoredBody>,
@@ -111,6 +147,7 @@ impl NewRow {
             &self.status,
             &self.error_detail,
             &self.claimed_source,
+            &self.tool_trace,
         ];
         size_of(texts, [&self.request, &self.response])
     }

@@ -15,6 +15,14 @@ pub(super) fn text(field: &'static str, given: Option<String>) -> Result<Option<
     }
 }
 
+/// A text for a column, also an empty one.
+pub(super) fn kept(field: &'static str, given: Option<String>) -> Result<Option<String>, Error> {
+    if let Some(text) = &given {
+        storable(field, text)?;
+    }
+    Ok(given)
+}
+
 /// A text that must be there.
 pub(super) fn required(field: &'static str, given: String) -> Result<String, Error> {
     text(field, Some(given))?.ok_or_else(|| Error::field(field, format!("{field} is required")))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candor_identity::Call;
-use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_kernel::{AuthMethod, Error, Reason, WorkspaceId};
 use candor_peers::time::time;
 use candor_process::grpc::PAGE_LIMIT;
 use candor_proto::activity::v1 as pb;
@@ -20,6 +20,8 @@ const USUAL: i32 = 100;
 const MOST: i32 = 500;
 /// Bytes after which a page ends.
 const BYTES: i64 = PAGE_LIMIT as i64;
+/// Open rows told beside a page, at most.
+const MOST_QUEUED: i64 = 500;
 
 pub(super) async fn list(
     app: Arc<App>,
@@ -47,6 +49,8 @@ pub(super) async fn list(
         .filter(|row| row.was_reaped)
         .map(|row| row.id)
         .collect();
+    let since_id = request.since_id.as_deref();
+    let queued = queued_before_cursor(&mut connection, &call, workspace, &filter, since_id).await?;
     let mut late = match reaped.is_empty() {
         true => Vec::new(),
         false => read::late(&mut connection, &reaped).await?,
@@ -62,7 +66,31 @@ pub(super) async fn list(
     Ok(pb::ListResponse {
         activities: activities.collect(),
         next_page_token: next.unwrap_or_default(),
+        queued_before_cursor: queued,
     })
+}
+
+/// Open rows that the workspace has seen, since it asks by its own token for what
+/// comes after them. Only those that the same filters show: others it has not seen.
+async fn queued_before_cursor(
+    connection: &mut PgConnection,
+    call: &Call,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    since_id: Option<&str>,
+) -> Result<Vec<String>, Error> {
+    let cursor = since_id.and_then(|id| id.parse::<candor_kernel::ActivityId>().ok());
+    let is_itself = call.caller.workspace().is_some_and(|caller| {
+        caller.id == workspace && caller.auth == AuthMethod::Token && !caller.stale
+    });
+    match cursor.filter(|_| is_itself) {
+        Some(cursor) => {
+            let cursor = cursor.as_uuid();
+            let rows = read::queued(connection, workspace, filter, cursor, MOST_QUEUED).await?;
+            Ok(rows.into_iter().map(|id| id.to_string()).collect())
+        }
+        None => Ok(Vec::new()),
+    }
 }
 
 fn has(text: &Option<String>) -> bool {

@@ -1,6 +1,7 @@
 //! The gRPC service: identity in, one call of the application, errors out.
 
 mod checks;
+mod forward;
 mod list;
 mod notify;
 mod search;
@@ -76,6 +77,7 @@ unary! {
     begin: BeginRequest -> BeginResponse = write::begin;
     complete: CompleteRequest -> CompleteResponse = write::complete;
     record: RecordRequest -> RecordResponse = write::record;
+    forward: ForwardRequest -> ForwardResponse = forward::forward;
     list: ListRequest -> ListResponse = list::list;
     search_session: SearchSessionRequest -> SearchSessionResponse = search::search;
     notify: NotifyRequest -> NotifyResponse = notify::notify;

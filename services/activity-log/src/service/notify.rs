@@ -46,6 +46,7 @@ pub(super) async fn notify(
         duration_ms: None,
         request: None,
         response: Some(StoredBody::made(stored(&request).to_string())),
+        tool_trace: None,
         beginning: Beginning::Final { announce: false },
         is_notify: true,
         fingerprint: fingerprint(&request.encode_to_vec()),

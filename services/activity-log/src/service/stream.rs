@@ -12,6 +12,7 @@ use tonic::{Status, Streaming};
 
 use super::write;
 use crate::activity_log::App;
+use crate::writer::Written;
 
 /// Rows of one message, at most.
 const MOST_ROWS: usize = 256;
@@ -61,7 +62,13 @@ async fn one(app: &App, call: &Call, row: pb::RecordRequest) -> pb::RecordResult
         id = row.id.to_string();
         app.writer.insert(row).await
     };
-    match written.await {
+    let written = written.await;
+    result(id, written)
+}
+
+/// What became of one write of several.
+pub(super) fn result(id: String, written: Result<Written, Error>) -> pb::RecordResult {
+    match written {
         Ok(_) => pb::RecordResult {
             id,
             ..pb::RecordResult::default()

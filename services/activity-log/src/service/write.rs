@@ -45,6 +45,7 @@ pub(super) async fn begin(
         duration_ms: None,
         request: checks::body("request_body", request.request_body)?,
         response: None,
+        tool_trace: None,
         beginning: Beginning::Intent(deadline),
         is_notify: false,
         fingerprint,
@@ -60,11 +61,20 @@ pub(super) async fn complete(
     request: pb::CompleteRequest,
 ) -> Result<pb::CompleteResponse, Error> {
     call.platform()?;
+    let written = app.writer.complete(outcome(request)?).await?;
+    Ok(pb::CompleteResponse {
+        late: written == Written::Late,
+    })
+}
+
+/// What became of a row, as one of Candor's own processes tells it.
+pub(super) fn outcome(request: pb::CompleteRequest) -> Result<Outcome, Error> {
     let fingerprint = fingerprint(&request.encode_to_vec());
     let status = checks::required("status", request.status)?;
-    let outcome = Outcome {
+    Ok(Outcome {
         id: ActivityId::of_field("id", &request.id)?,
         is_queued: status == QUEUED,
+        announce: true,
         status,
         error_detail: checks::text("error_detail", request.error_detail)?,
         duration_ms: request.duration_ms,
@@ -72,10 +82,6 @@ pub(super) async fn complete(
         tool_trace: checks::json("tool_trace", request.tool_trace)?,
         summary: checks::text("summary", request.summary)?,
         fingerprint,
-    };
-    let written = app.writer.complete(outcome).await?;
-    Ok(pb::CompleteResponse {
-        late: written == Written::Late,
     })
 }
 
@@ -121,6 +127,7 @@ pub(super) async fn reported(
         duration_ms: request.duration_ms,
         request: checks::body("request_body", request.request_body)?,
         response: checks::body("response_body", request.response_body)?,
+        tool_trace: None,
         beginning: Beginning::Final { announce: true },
         is_notify: false,
         fingerprint,

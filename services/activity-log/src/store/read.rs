@@ -253,6 +253,39 @@ pub async fn oldest(
     )
 }
 
+/// Open rows at or before a listed row of the same workspace, oldest first; none
+/// without that row.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn queued(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    cursor: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, Error> {
+    sqlx::query_scalar!(
+        r#"SELECT id FROM public.activity_logs
+           WHERE workspace_id = $1 AND phase = 'queued' AND activity_type = 'a2a_receive'
+             AND seq <= (SELECT c.seq FROM public.activity_logs c
+                         WHERE c.id = $2 AND c.workspace_id = $1 AND c.phase <> 'intent')
+             AND ($3::text IS NULL OR activity_type = $3)
+             AND ($4::boolean IS NULL OR coalesce(conversation, source_id IS NULL) = $4)
+             AND ($5::uuid IS NULL OR source_id = $5 OR target_id = $5)
+           ORDER BY seq LIMIT $6"#,
+        workspace.as_uuid(),
+        cursor,
+        filter.activity_type.as_deref(),
+        filter.conversation,
+        filter.peer,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)
+}
+
 /// An outcome that came too late to be its row's own.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]

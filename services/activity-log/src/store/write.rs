@@ -35,7 +35,7 @@ pub async fn draw(connection: &mut PgConnection, count: i64) -> Result<Places, s
     .await
 }
 
-/// Inserts rows of workspaces that exist, final ones at the places; returns the
+/// Inserts rows of workspaces that exist, listed ones at the places; returns the
 /// ids that were new.
 ///
 /// # Errors
@@ -51,14 +51,14 @@ pub async fn insert(
                (id, workspace_id, activity_type, source_kind, source_id, source_ref, auth,
                 claimed_source, conversation, target_id, method, summary, status, error_detail,
                 duration_ms, request_text, request_bytes, request_is_json, response_text,
-                response_bytes, response_is_json, digest, traceparent, seq, phase, created_at,
-                begun_at, deadline)
+                response_bytes, response_is_json, tool_trace_text, digest, queued_digest, traceparent,
+                seq, phase, created_at, begun_at, deadline)
            SELECT u.id, u.workspace_id, u.activity_type, u.source_kind, u.source_id, u.source_ref,
                   u.auth, u.claimed_source, u.conversation, u.target_id, u.method, u.summary,
                   u.status, u.error_detail, u.duration_ms, u.request_text, u.request_bytes,
                   u.request_is_json, u.response_text, u.response_bytes, u.response_is_json,
-                  u.digest, u.traceparent, u.seq,
-                  CASE WHEN u.seq = 0 THEN 'intent' ELSE 'final' END,
+                  u.tool_trace, u.digest, CASE WHEN u.phase = 'queued' THEN u.digest END,
+                  u.traceparent, u.seq, u.phase,
                   CASE WHEN u.seq > 0
                        THEN $25::timestamptz - ($26::bigint - u.seq) * interval '1 microsecond' END,
                   CASE WHEN u.seq = 0 THEN clock_timestamp() END,
@@ -68,12 +68,13 @@ pub async fn insert(
                        $7::text[], $8::text[], $9::boolean[], $10::uuid[], $11::text[],
                        $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[],
                        $17::bytea[], $18::boolean[], $19::text[], $20::bytea[], $21::boolean[],
-                       $22::bytea[], $23::text[], $24::bigint[], $27::double precision[])
+                       $22::bytea[], $23::text[], $24::bigint[], $27::double precision[],
+                       $28::text[], $29::text[])
                AS u (id, workspace_id, activity_type, source_kind, source_id, source_ref, auth,
                      claimed_source, conversation, target_id, method, summary, status,
                      error_detail, duration_ms, request_text, request_bytes, request_is_json,
                      response_text, response_bytes, response_is_json, digest, traceparent, seq,
-                     deadline_seconds)
+                     deadline_seconds, phase, tool_trace)
            WHERE EXISTS (SELECT 1 FROM public.workspaces w WHERE w.id = u.workspace_id)
            ON CONFLICT (id) DO NOTHING
            RETURNING id"#,
@@ -104,6 +105,8 @@ pub async fn insert(
         places.at,
         places.last,
         &columns.deadlines as _,
+        &columns.phases as _,
+        &columns.traces as _,
     )
     .fetch_all(connection)
     .await
@@ -133,6 +136,8 @@ struct Columns<'a> {
     traceparents: Vec<Option<&'a str>>,
     seqs: Vec<i64>,
     deadlines: Vec<Option<f64>>,
+    phases: Vec<&'static str>,
+    traces: Vec<Option<&'a str>>,
 }
 
 #[derive(Default)]
@@ -151,7 +156,7 @@ impl<'a> Bodies<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Final rows have the last places up to `last`, in their order.
+    /// Listed rows have the last places up to `last`, in their order.
     fn of(rows: &[&'a NewRow], last: i64) -> Self {
         let mut columns = Self::default();
         let mut seq = last - listed(rows);
@@ -178,8 +183,10 @@ impl<'a> Columns<'a> {
             columns.responses.push(row.response.as_ref());
             columns.digests.push(&row.fingerprint);
             columns.traceparents.push(row.traceparent.as_deref());
+            columns.phases.push(row.beginning.phase());
+            columns.traces.push(row.tool_trace.as_deref());
             match row.beginning {
-                Beginning::Final { .. } => {
+                Beginning::Queued { .. } | Beginning::Final { .. } => {
                     seq += 1;
                     columns.seqs.push(seq);
                     columns.deadlines.push(None);
@@ -197,9 +204,7 @@ impl<'a> Columns<'a> {
 /// How many of these rows are listed at once.
 #[must_use]
 pub fn listed(rows: &[&NewRow]) -> i64 {
-    let listed = rows
-        .iter()
-        .filter(|row| matches!(row.beginning, Beginning::Final { .. }));
+    let listed = rows.iter().filter(|row| row.beginning.is_listed());
     i64::try_from(listed.count()).unwrap_or(i64::MAX)
 }
 

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Job, Write};
-use crate::row::{Beginning, NewRow, Outcome};
+use crate::row::{NewRow, Outcome};
 use crate::store::write::{self, Known, Told};
 
 /// What a batch did.
@@ -68,13 +68,11 @@ fn split(jobs: &[Job]) -> (Vec<&NewRow>, Vec<&Outcome>) {
 
 /// Ids whose writes changed nothing: repeated, refused, or too late.
 fn unsettled(jobs: &[Job], done: &Done) -> Vec<Uuid> {
-    let mut seen = HashSet::new();
     let mut ids = Vec::new();
     for job in jobs {
         let id = job.write.id().as_uuid();
         let settled = match &job.write {
-            // The first of one id is the one that was inserted.
-            Write::Row(_) => done.inserted.contains(&id) && seen.insert(id),
+            Write::Row(_) => done.inserted.contains(&id),
             Write::Outcome(_) => done.completed.contains_key(&id),
         };
         if !settled {
@@ -86,19 +84,16 @@ fn unsettled(jobs: &[Job], done: &Done) -> Vec<Uuid> {
 
 /// What a new row says to who watches, if it says anything.
 pub(super) fn told(row: &NewRow) -> Option<Told> {
-    match row.beginning {
-        Beginning::Final { announce: true } => Some(Told {
-            id: row.id.as_uuid(),
-            workspace_id: row.workspace.as_uuid(),
-            activity_type: row.activity_type.clone(),
-            method: row.method.clone(),
-            summary: row.summary.clone(),
-            status: row.status.clone(),
-            source_id: row.source_id().map(|id| id.as_uuid()),
-            target_id: row.target.map(|id| id.as_uuid()),
-            duration_ms: row.duration_ms,
-            tool_trace: None,
-        }),
-        _ => None,
-    }
+    row.beginning.is_announced().then(|| Told {
+        id: row.id.as_uuid(),
+        workspace_id: row.workspace.as_uuid(),
+        activity_type: row.activity_type.clone(),
+        method: row.method.clone(),
+        summary: row.summary.clone(),
+        status: row.status.clone(),
+        source_id: row.source_id().map(|id| id.as_uuid()),
+        target_id: row.target.map(|id| id.as_uuid()),
+        duration_ms: row.duration_ms,
+        tool_trace: row.tool_trace.clone(),
+    })
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use candor_kernel::{ActivityId, Error, Reason};
 use candor_process::scales::{Scales, Weight};
+use futures::future;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,9 @@ pub enum Written {
     /// The row was closed before: the outcome is kept beside it.
     Late,
 }
+
+/// What a write comes to.
+type Answer = oneshot::Receiver<Result<Written, Error>>;
 
 /// A write on its way into a batch.
 pub(crate) struct Job {
@@ -119,12 +123,47 @@ impl Writer {
         self.submit(Write::Outcome(Box::new(outcome)), None).await
     }
 
+    /// Writes of one caller in their order: a row is there before its outcome, and
+    /// two outcomes of a row come one after the other. What there is no room for
+    /// takes everything behind it along. Errors pass through, each to its place.
+    pub(crate) async fn in_order(
+        &self,
+        writes: Vec<Result<Write, Error>>,
+    ) -> Vec<Result<Written, Error>> {
+        // One time for all: none is given up while another one behind it is not.
+        let since = Instant::now();
+        let mut no_room: Option<Error> = None;
+        let mut pending = Vec::with_capacity(writes.len());
+        for write in writes {
+            pending.push(match (write, &no_room) {
+                (Err(error), _) => Err(error),
+                (Ok(_), Some(error)) => Err(error.clone()),
+                (Ok(write), None) => self
+                    .enqueue(write, None, since)
+                    .inspect_err(|error| no_room = Some(error.clone())),
+            });
+        }
+        let answers = pending
+            .into_iter()
+            .map(|one| async { answered(one?).await });
+        future::join_all(answers).await
+    }
+
     async fn submit(&self, write: Write, promise: Option<Promise>) -> Result<Written, Error> {
+        answered(self.enqueue(write, promise, Instant::now())?).await
+    }
+
+    fn enqueue(
+        &self,
+        write: Write,
+        promise: Option<Promise>,
+        since: Instant,
+    ) -> Result<Answer, Error> {
         let weight = self.scales.weigh(write.size()).ok_or_else(overloaded)?;
         let (reply, answer) = oneshot::channel();
         let job = Job {
             write,
-            since: Instant::now(),
+            since,
             reply,
             weight,
             was_lost: false,
@@ -137,13 +176,17 @@ impl Writer {
                     .with_retry_after(Duration::from_secs(1))
             }
         })?;
-        match tokio::time::timeout(DEADLINE, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::internal("the writer dropped a row")),
-            Err(_) => Err(Error::store_unavailable(
-                "no commit within the deadline of a row",
-            )),
-        }
+        Ok(answer)
+    }
+}
+
+async fn answered(answer: Answer) -> Result<Written, Error> {
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::internal("the writer dropped a row")),
+        Err(_) => Err(Error::store_unavailable(
+            "no commit within the deadline of a row",
+        )),
     }
 }
 

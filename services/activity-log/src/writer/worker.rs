@@ -125,7 +125,7 @@ impl Worker {
     /// Writes a batch; what Postgres refuses is found by halving, and harms no
     /// neighbour.
     async fn commit(&mut self, jobs: Vec<Job>) {
-        let (jobs, deferred) = one_outcome_each(jobs);
+        let (jobs, deferred) = each_once(jobs);
         let mut work = vec![jobs];
         while let Some(jobs) = work.pop() {
             if jobs.is_empty() {
@@ -133,7 +133,14 @@ impl Worker {
             }
             match self.execute(&jobs).await {
                 Ok(done) => self.settle(jobs, done).await,
-                Err(Failure::Lost(error)) => self.postpone(jobs, &error).await,
+                Err(Failure::Lost(error)) => {
+                    let mut jobs = jobs;
+                    jobs.iter_mut().for_each(|job| job.was_lost = true);
+                    // What stands behind them waits with them: no outcome is
+                    // written before its row.
+                    jobs.extend(work.drain(..).rev().flatten());
+                    self.postpone(jobs, &error).await;
+                }
                 Err(Failure::Refused(error)) if jobs.len() == 1 => refuse(jobs, &error),
                 Err(Failure::Refused(_)) => {
                     let mut jobs = jobs;
@@ -160,13 +167,12 @@ impl Worker {
     }
 
     async fn settle(&mut self, jobs: Vec<Job>, mut done: Done) {
-        let mut first: HashSet<uuid::Uuid> = HashSet::new();
         for mut job in jobs {
             let id = job.write.id().as_uuid();
             let known = done.known.get(&id);
             let result = match &job.write {
                 Write::Row(row) => {
-                    let is_new = done.inserted.contains(&id) && first.insert(id);
+                    let is_new = done.inserted.contains(&id);
                     let result = match is_new {
                         true => Ok(Written::Stored),
                         false => repeated(known, &row.fingerprint),
@@ -184,13 +190,15 @@ impl Worker {
                 }
                 Write::Outcome(outcome) => match (done.completed.remove(&id), known) {
                     (Some(told), _) => {
-                        self.announcer.logged(told);
+                        if outcome.announce {
+                            self.announcer.logged(told);
+                        }
                         Ok(Written::Stored)
                     }
                     (None, Some(known)) if known.was_reaped => self.keep_late(outcome).await,
                     (None, known) => {
                         let before = completed_before(known, outcome);
-                        if before.is_ok() && job.was_lost {
+                        if before.is_ok() && job.was_lost && outcome.announce {
                             self.tell_lost(id).await;
                         }
                         before
@@ -236,11 +244,10 @@ impl Worker {
     /// Keeps writes for another try while their deadline allows it.
     async fn postpone(&mut self, jobs: Vec<Job>, error: &Error) {
         let mut waiting = 0_usize;
-        for mut job in jobs {
+        for job in jobs {
             if job.reply.is_closed() {
                 continue;
             }
-            job.was_lost = true;
             if job.since.elapsed() + Duration::from_millis(200) >= DEADLINE {
                 answer(job, Err(error.clone()));
             } else {
@@ -255,18 +262,24 @@ impl Worker {
     }
 }
 
-/// Two outcomes of one row are written one after the other: the second ones are
-/// for the next batch. Who gave up is not written for.
-fn one_outcome_each(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
-    let mut seen: HashSet<ActivityId> = HashSet::new();
+/// Two rows with one id, or two outcomes of one row, are written one after the
+/// other, since a statement takes them in any order: the second ones are for the
+/// next batch. Who gave up is not written for.
+fn each_once(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
+    let mut rows: HashSet<ActivityId> = HashSet::new();
+    let mut outcomes: HashSet<ActivityId> = HashSet::new();
     let (mut kept, mut deferred) = (Vec::with_capacity(jobs.len()), Vec::new());
     for job in jobs {
         if job.reply.is_closed() {
             continue;
         }
-        match &job.write {
-            Write::Outcome(outcome) if !seen.insert(outcome.id) => deferred.push(job),
-            _ => kept.push(job),
+        let is_first = match &job.write {
+            Write::Row(row) => rows.insert(row.id),
+            Write::Outcome(outcome) => outcomes.insert(outcome.id),
+        };
+        match is_first {
+            true => kept.push(job),
+            false => deferred.push(job),
         }
     }
     (kept, deferred)
