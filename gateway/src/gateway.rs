@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use candor_identity::{Authenticator, ListenerMode};
-use candor_peers::{ActivityClient, RegistryClient};
+use candor_peers::{ActivityClient, RegistryClient, RelayClient};
 use candor_process::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -35,6 +35,8 @@ pub struct Services {
     pub registry: RegistryClient,
     /// Activity rows.
     pub activity: ActivityClient,
+    /// Messages.
+    pub relay: RelayClient,
 }
 
 /// A gateway; makes one router a listener.
@@ -73,6 +75,7 @@ impl Gateway {
             sockets: Sockets::default(),
             registry: services.registry,
             activity: services.activity,
+            relay: services.relay,
             beats,
             identity,
             metrics,

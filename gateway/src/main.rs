@@ -9,7 +9,7 @@ use candor_gateway::beats::RemoteBeats;
 use candor_gateway::{Gateway, GatewayConfig, Services, serve};
 use candor_identity::{Authenticator, Keys, ListenerMode, RejectedBeats, Signer, Watermark};
 use candor_peers::{
-    ActivityClient, Peer, RegistryClient, RemoteCredentials, connect, report_rejected,
+    ActivityClient, Peer, RegistryClient, RelayClient, RemoteCredentials, connect, report_rejected,
 };
 use candor_process::admin::{Admin, AdminListener};
 use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
@@ -41,6 +41,14 @@ struct Args {
         default_value = "http://127.0.0.1:50053"
     )]
     activity_log: String,
+    /// The relay's gRPC address, http://host:port.
+    #[arg(
+        long,
+        env = "CANDOR_RELAY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50054"
+    )]
+    relay: String,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     test_tokens: bool,
@@ -119,9 +127,11 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 fn services(args: &Args, signer: &Arc<Signer>) -> Result<Services, Box<dyn Error>> {
     let registry = connect(Peer::Registry, &args.registry, Arc::clone(signer))?;
     let activity = connect(Peer::ActivityLog, &args.activity_log, Arc::clone(signer))?;
+    let relay = connect(Peer::Relay, &args.relay, Arc::clone(signer))?;
     Ok(Services {
         registry: RegistryClient::new(registry),
         activity: ActivityClient::new(activity),
+        relay: RelayClient::new(relay),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Each module is one rule; [`Edge::wrap`] applies them around a router in the only order that is right. They are plain
 //! functions in one service, not a stack of layers: a layer each would cost a beat more than deciding it.
 
+pub mod address;
 pub mod cors;
 pub mod host;
 pub mod methods;

@@ -26,8 +26,8 @@ const API_POLICY: &str = "default-src 'self'";
 const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data: blob:; connect-src 'self' ws: wss:; font-src 'self' data:";
 
-/// Roots of the API; `/canvas`, `/instructions` and `/cp` are not among them in the original either.
-const API_ROOTS: [&str; 16] = [
+/// Roots of the API, the last one Candor's own; `/canvas`, `/instructions` and `/cp` are not among them in the original either.
+const API_ROOTS: [&str; 17] = [
     "/workspaces",
     "/registry",
     "/health",
@@ -44,6 +44,7 @@ const API_ROOTS: [&str; 16] = [
     "/ws",
     "/events",
     "/approvals",
+    "/a2a",
 ];
 
 /// The content policy of a path.

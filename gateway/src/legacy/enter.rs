@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::App;
 use super::call::{Call, read_body};
-use super::errors::respond;
+use super::errors::{is_agents, respond};
 use super::metrics::RouteMetrics;
 use super::refusals::{malformed_id, refuse};
 use super::routes::{Handler, handler};
@@ -111,7 +111,7 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
         Ok(response) => response,
         Err(error) => {
             let response = respond(&error);
-            if response.status().is_server_error() {
+            if response.status().is_server_error() && !is_agents(&error) {
                 tracing::warn!(
                     route = %entrance.name,
                     status = response.status().as_u16(),

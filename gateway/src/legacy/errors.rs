@@ -15,7 +15,10 @@ const PLATFORM_UNAVAILABLE: &str = "platform_unavailable";
 /// The answer for an error; its internal text ends in the log.
 pub(crate) fn respond(error: &Error) -> Response {
     log(error);
-    let status = status(error.kind());
+    let status = match error.reason() {
+        Reason::BudgetExceeded => StatusCode::PAYMENT_REQUIRED,
+        _ => status(error.kind()),
+    };
     let mut response = match error.reason() {
         Reason::StoreUnavailable | Reason::PeerUnavailable => json(
             status,
@@ -24,6 +27,12 @@ pub(crate) fn respond(error: &Error) -> Response {
                 .string("error", "platform datastore unavailable — retry shortly")
                 .finish(),
         ),
+        Reason::NoUrl
+        | Reason::Waking
+        | Reason::Wedged
+        | Reason::AgentBusy
+        | Reason::DeliveryUnknown
+        | Reason::AnswerLost => json(status, of_message(error)),
         _ => error_response(status, error.public()),
     };
     if let Some(after) = error.retry_after() {
@@ -45,15 +54,62 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
         ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Upstream => StatusCode::BAD_GATEWAY,
         ErrorKind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// Why a message was not answered (contract/a2a.md, "Dispatch failure
+/// classification"; deviations D7, D9).
+fn of_message(error: &Error) -> String {
+    let body = Map::new().string("error", error.public());
+    let seconds = error.retry_after().map_or(0, |after| after.as_secs());
+    let retry = |body: Map| body.int("retry_after", i64::try_from(seconds).unwrap_or_default());
+    let fact = |body: Map, name: &str| match error.fact(name) {
+        Some(value) => body.string(name, value),
+        None => body,
+    };
+    match error.reason() {
+        Reason::Waking => retry(body.bool("waking", true)),
+        Reason::AgentBusy => {
+            let body = retry(body.bool("busy", true));
+            match error.fact("native_session") {
+                Some(_) => body.bool("native_session", true),
+                None => body,
+            }
+        }
+        Reason::DeliveryUnknown => retry(body.bool("busy", true).bool("delivery_unknown", true)),
+        Reason::AnswerLost => {
+            let confirmed = error.fact("delivery_confirmed") == Some("true");
+            body.bool("delivery_confirmed", confirmed)
+        }
+        _ => fact(fact(body, "runtime_state"), "status"),
+    }
+    .finish()
+}
+
+/// True for what an agent did or is, which is no fault of the platform: its
+/// activity row and its status tell it, not every answer's log line.
+pub(crate) fn is_agents(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Reason::NoUrl
+            | Reason::Waking
+            | Reason::Wedged
+            | Reason::AgentBusy
+            | Reason::DeliveryUnknown
+            | Reason::AgentUnreachable
+            | Reason::AddressRefused
+            | Reason::AnswerLost
+    )
 }
 
 fn log(error: &Error) {
     let reason = error.reason().code();
     let internal = error.internal_text().unwrap_or_default();
     match error.kind() {
+        _ if is_agents(error) => tracing::debug!(reason, internal, "{error}"),
         ErrorKind::Internal => tracing::error!(reason, internal, "{error}"),
         ErrorKind::Unavailable => tracing::warn!(reason, internal, "{error}"),
         _ => tracing::debug!(reason, internal, "{error}"),

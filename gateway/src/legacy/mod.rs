@@ -5,8 +5,8 @@
 //! [`routes`] has the handlers. A route without a handler answers that the
 //! feature is not available.
 
-mod answer;
-mod call;
+pub(crate) mod answer;
+pub(crate) mod call;
 mod enter;
 mod errors;
 pub(crate) mod frame;
@@ -14,7 +14,7 @@ pub mod json;
 mod metrics;
 mod proof;
 mod refusals;
-mod routes;
+pub(crate) mod routes;
 mod shapes;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{MethodFilter, on};
 use candor_identity::{Authenticator, ListenerMode, policy};
-use candor_peers::{ActivityClient, RegistryClient};
+use candor_peers::{ActivityClient, RegistryClient, RelayClient};
 use candor_process::telemetry::Metrics;
 
 use crate::GatewayConfig;
@@ -37,6 +37,7 @@ pub(crate) struct App {
     pub config: GatewayConfig,
     pub registry: RegistryClient,
     pub activity: ActivityClient,
+    pub relay: RelayClient,
     pub beats: Arc<dyn BeatSink>,
     pub identity: Arc<Authenticator>,
     pub metrics: Metrics,
@@ -107,7 +108,10 @@ mod tests {
                 row.path
             );
         }
-        assert_eq!(seen.len(), 147, "the routes of the legacy API");
+        let is_of_a2a = |path: &str| path.starts_with("/a2a/") || path.contains("/.well-known/");
+        let legacy = seen.iter().filter(|(_, path)| !is_of_a2a(path)).count();
+        assert_eq!(legacy, 147, "the routes of the legacy API");
+        assert_eq!(seen.len() - legacy, 5, "the routes of A2A");
     }
 
     #[test]

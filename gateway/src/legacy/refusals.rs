@@ -24,6 +24,11 @@ pub(crate) fn refuse(who: Who, refusal: Refusal) -> Response {
         Refusal::Missing => missing(who),
         Refusal::Invalid => invalid(who),
         Refusal::CallerMismatch => "invalid caller auth token",
+        // Who is nobody may call nobody (recorded; deviation D43).
+        Refusal::NotAllowed if who == Who::A2a => {
+            let text = "access denied: workspaces cannot communicate per hierarchy rules";
+            return error_response(StatusCode::FORBIDDEN, text);
+        }
         _ => return respond(&Error::from(refusal)),
     };
     error_response(StatusCode::UNAUTHORIZED, text)

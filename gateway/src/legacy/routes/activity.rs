@@ -25,7 +25,9 @@ const MOST: usize = 500;
 /// GET /workspaces/:id/activity.
 pub(crate) async fn list(app: Arc<App>, call: Call) -> Answer {
     let request = list_request(&call)?;
-    let page = page(&app, &call, request.clone()).await?;
+    let mut page = page(&app, &call, request.clone()).await?;
+    let seen = std::mem::take(&mut page.queued_before_cursor);
+    super::relay::seen(&app, &request.workspace_id, seen).await;
     let wanted = usize::try_from(request.limit).unwrap_or(MOST);
     let rest = wanted.saturating_sub(page.activities.len());
     let items: Vec<_> = page.activities.iter().map(shapes::activity).collect();

@@ -1,17 +1,21 @@
 //! The handlers, one module a resource.
 
+pub(crate) mod a2a;
 mod activity;
 mod admin;
 mod agents;
 mod connection;
 mod create;
+mod delegations;
 mod discovery;
 mod events;
 mod heartbeat;
 mod notify;
+mod relay;
 mod socket;
 mod stream;
 mod tokens;
+mod transcript;
 mod unavailable;
 mod update;
 mod workspaces;
@@ -24,6 +28,7 @@ pub(crate) use socket::Sockets;
 use super::App;
 use super::answer::Answer;
 use super::call::Call;
+use crate::a2a::{cards, rpc};
 
 /// Serves one route.
 pub(crate) type Handler = fn(Arc<App>, Call) -> BoxFuture<'static, Answer>;
@@ -52,7 +57,14 @@ handlers! {
     GET "/workspaces/{id}/state" workspaces::state;
     GET "/workspaces/{id}/budget" workspaces::budget;
     PATCH "/workspaces/{id}/budget" workspaces::set_budget;
-    GET "/workspaces/{id}/delegations" workspaces::delegations;
+    POST "/workspaces/{id}/a2a" a2a::send;
+    POST "/workspaces/{id}/delegate" delegations::delegate;
+    GET "/workspaces/{id}/delegations" delegations::list;
+    POST "/workspaces/{id}/delegations/record" delegations::record;
+    POST "/workspaces/{id}/delegations/{item}/update" delegations::update;
+    GET "/workspaces/{id}/metrics" relay::usage;
+    POST "/admin/a2a-queue/drop-stale" relay::drop_stale;
+    GET "/workspaces/{id}/transcript" transcript::get;
     GET "/workspaces/{id}/tokens" tokens::list;
     POST "/workspaces/{id}/tokens" tokens::mint;
     DELETE "/workspaces/{id}/tokens/{item}" tokens::revoke;
@@ -70,6 +82,11 @@ handlers! {
     GET "/registry/discover/{id}" discovery::discover;
     GET "/registry/{id}/peers" discovery::peers;
     POST "/registry/check-access" discovery::check_access;
+    POST "/a2a/{id}" rpc::call;
+    GET "/a2a/{id}/.well-known/agent-card.json" cards::card;
+    GET "/a2a/{id}/.well-known/agent.json" cards::card;
+    GET "/workspaces/{id}/.well-known/agent-card.json" cards::card;
+    GET "/workspaces/{id}/.well-known/agent.json" cards::card;
 }
 
 /// The handler of a route; what is not served says so.

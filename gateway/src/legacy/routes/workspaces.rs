@@ -179,8 +179,3 @@ fn in_cents(budget: &pb::Budget) -> String {
         })
         .finish()
 }
-
-/// GET /workspaces/:id/delegations: none, until there are delegations.
-pub(crate) async fn delegations(_: Arc<App>, _: Call) -> Answer {
-    Ok(answer::ok("[]".to_owned()))
-}
