@@ -28,6 +28,10 @@ enum Command {
     Watch(operator::WatchArgs),
     /// Show who said what to whom.
     Activity(operator::ActivityArgs),
+    /// Show and settle accepted messages that wait for their agents.
+    Queue(operator::QueueArgs),
+    /// Show or switch whether a workspace's answers count for its health.
+    Observe(operator::ObserveArgs),
     /// Say why a workspace has its status.
     Explain(operator::ExplainArgs),
     /// Look for what is wrong with an installation.
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         Command::Ps(args) => operator::block_on(operator::ps(args)),
         Command::Watch(args) => operator::block_on(operator::watch(args)),
         Command::Activity(args) => operator::block_on(operator::activity(args)),
+        Command::Queue(args) => operator::block_on(operator::queue(args)),
+        Command::Observe(args) => operator::block_on(operator::observe(args)),
         Command::Explain(args) => operator::block_on(operator::explain(args)),
         Command::Doctor(args) => operator::block_on(operator::doctor(args)),
         Command::Migrate(args) => operator::block_on(migrate::run(args)),

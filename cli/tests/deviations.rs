@@ -2,6 +2,7 @@
 //! enforced listener. Each function is one row or a few that belong together.
 #![allow(clippy::unwrap_used)]
 
+use candor_testkit::a2a_agent::{A2aAgent, Behaviour};
 use candor_testkit::agent::FakeAgent;
 use candor_testkit::http::{Answer, Call, Client};
 use candor_testkit::platform::{Binaries, DataDir, Platform};
@@ -25,7 +26,11 @@ impl World {
     async fn new(enforced: bool) -> Self {
         let data = DataDir::new().unwrap();
         let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
-        let admin = [("ADMIN_TOKEN", ADMIN)];
+        // Agents of tests listen on this machine.
+        let admin = [
+            ("ADMIN_TOKEN", ADMIN),
+            ("CANDOR_AGENT_ADDRESSES", "loopback"),
+        ];
         let settings = if enforced { &admin[..] } else { &[] };
         let candor = binaries.up(&data, settings).await.unwrap();
         Self {
@@ -123,6 +128,9 @@ async fn all_rows(world: &mut World) {
     d41_external_without_url(world).await;
     d57_spend(world).await;
     d60_d61_addresses(world).await;
+    d1_d2_d4_d43_senders(world).await;
+    d5_d6_d28_d45_answers(world).await;
+    d9_d48_d49_d59_refusals(world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -407,4 +415,116 @@ async fn d60_d61_addresses(world: &mut World) {
     let missing = world.send(ask(&cold)).await;
     assert_eq!(missing.status, 503);
     assert_eq!(missing.json()["error"], "workspace not available");
+}
+
+/// A message for a workspace.
+fn message(id: &str) -> Call {
+    let body = json!({"method": "message/send", "params": {"message": {
+        "role": "user", "parts": [{"kind": "text", "text": "hi"}]}}});
+    Call::post(format!("/workspaces/{id}/a2a"), &body)
+}
+
+/// An external workspace whose agent answers like this.
+async fn answering(world: &mut World, behaviour: Behaviour) -> (A2aAgent, String) {
+    let agent = A2aAgent::start().await.unwrap();
+    agent.set(behaviour);
+    let url = format!("http://localhost:{}/", agent.address().port());
+    let body = json!({"name": "answers", "tier": 1, "runtime": "external", "url": url});
+    let id = world.create(body).await;
+    (agent, id)
+}
+
+async fn d1_d2_d4_d43_senders(world: &mut World) {
+    let (_agent, id) = answering(world, Behaviour::Echo).await;
+    let own = world.agent("own").await;
+    let itself = message(&own.id).header("x-workspace-id", &own.id);
+    is(
+        &world.send(itself.clone()).await,
+        401,
+        &error("missing caller auth token"),
+    );
+    let foreign = itself.bearer("not-a-token");
+    is(
+        &world.send(foreign).await,
+        401,
+        &error("invalid caller auth token"),
+    );
+    let nobody = world.send(message(&id)).await;
+    assert_eq!(nobody.status, if world.enforced { 401 } else { 200 });
+    // A bearer alone says who speaks.
+    let bare = world.send(message(&id).bearer(&own.token)).await;
+    assert_eq!(bare.status, 200, "{}", bare.text());
+    let unknown = message(&id).header("x-workspace-id", NOBODY);
+    let refused = world.send(unknown).await.status;
+    assert_eq!(refused, if world.enforced { 401 } else { 403 });
+    let large = message(&id).body("x".repeat(1024 * 1024 + 1));
+    is(
+        &world.user(large).await,
+        413,
+        &error("request body too large"),
+    );
+}
+
+async fn d5_d6_d28_d45_answers(world: &mut World) {
+    let huge = Behaviour::Huge(11 * 1024 * 1024);
+    let (agent, id) = answering(world, huge).await;
+    let lost = json!({"delivery_confirmed": true, "error": "agent response too large"});
+    is(&world.user(message(&id)).await, 502, &lost);
+    let boom = json!({"error": "boom", "detail": "inner"});
+    agent.set(Behaviour::status(500, &boom));
+    is(&world.user(message(&id)).await, 500, &boom);
+    agent.set(Behaviour::Status {
+        code: 400,
+        body: "no".into(),
+        content_type: "text/plain".to_owned(),
+        headers: Vec::new(),
+    });
+    is(&world.user(message(&id)).await, 400, &error("Bad Request"));
+    agent.set(Behaviour::Redirect("/elsewhere".to_owned()));
+    let redirected = world.user(message(&id)).await;
+    assert_eq!(redirected.status, 502);
+    assert_eq!(agent.requests().len(), 4, "nobody follows");
+    agent.set(Behaviour::NotJson);
+    let text = world.user(message(&id)).await;
+    assert_eq!((text.status, text.text().as_str()), (200, "hello"));
+}
+
+async fn d9_d48_d49_d59_refusals(world: &mut World) {
+    let (agent, id) = answering(world, Behaviour::Echo).await;
+    let wedged = world.agent("wedged").await;
+    let words = "Control request timeout: initialize";
+    let beat = json!({"runtime_state": "wedged", "sample_error": words, "uptime_seconds": 5});
+    assert_eq!(world.beat(&wedged, beat).await.status, 200);
+    let refused = world.user(message(&wedged.id)).await;
+    let body = json!({"error": format!("workspace agent is wedged: {words}"),
+        "runtime_state": "wedged", "status": "degraded"});
+    is(&refused, 503, &body);
+    assert_eq!(refused.header("retry-after"), "30");
+
+    let task = json!({"target_id": id, "task": "t"});
+    let delegate = Call::post(format!("/workspaces/{NOBODY}/delegate"), &task);
+    let nobody = world.user(delegate).await;
+    is(&nobody, 404, &error("workspace not found"));
+
+    let without = world.create(json!({"name": "no url", "tier": 1})).await;
+    let transcript = Call::get(format!("/workspaces/{without}/transcript"));
+    let transcript = world.user(transcript).await;
+    assert!(
+        matches!(transcript.status, 404 | 503),
+        "{}",
+        transcript.text()
+    );
+    let before = agent.requests().len();
+    let gone = Call::new(Method::DELETE, format!("/workspaces/{id}"));
+    assert_eq!(world.user(gone).await.status, 200);
+    is(
+        &world.user(message(&id)).await,
+        404,
+        &error("workspace not found"),
+    );
+    assert_eq!(
+        agent.requests().len(),
+        before,
+        "what is removed is not called"
+    );
 }

@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::process::Output;
+use std::time::Duration;
 
+use candor_proto::relay::v1 as relay;
+use candor_proto::relay::v1::relay_service_client::RelayServiceClient;
+use candor_testkit::a2a_agent::{A2aAgent, Behaviour};
 use candor_testkit::agent::{FakeAgent, Mood};
 use candor_testkit::http::{Call, Client};
-use candor_testkit::platform::{Binaries, DataDir};
+use candor_testkit::platform::{Binaries, DataDir, Platform};
+use candor_testkit::postgres::Postgres;
+use candor_testkit::wait::wait_for;
 use serde_json::{Value, json};
 
 const STUCK: &str = "Control request timeout: initialize";
@@ -122,6 +128,186 @@ async fn activity_ls_and_tail_tell_who_said_what() {
     assert_eq!(text(&run(&binaries, &data, &canvas)), "");
 }
 
+/// Sends a message that its agent does not take; the id under which it waits.
+async fn accepted(candor: &Platform, workspace: &str) -> String {
+    let body = json!({"method": "message/send", "params": {"message": {
+        "messageId": "m-1", "role": "user", "parts": [{"kind": "text", "text": "hello"}]}}});
+    let request = relay::DeliverRequest {
+        workspace_id: workspace.to_owned(),
+        body: body.to_string().into(),
+        ..relay::DeliverRequest::default()
+    };
+    let mut client = RelayServiceClient::new(candor.channel().await.unwrap());
+    let mut parts = client.deliver(request).await.unwrap().into_inner();
+    match parts.message().await.unwrap().unwrap().part {
+        Some(relay::deliver_response::Part::Accepted(accepted)) => accepted.queue_id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A workspace whose agent is `agent`.
+async fn workspace(client: &mut Client, name: &str, agent: &A2aAgent) -> String {
+    let body = json!({"name": name, "external": true, "url": agent.url()});
+    let created = client.send(Call::post("/workspaces", &body)).await.unwrap();
+    assert_eq!(created.status, 201);
+    created.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// The answer of a command once it is the wanted one.
+async fn once(
+    binaries: &Binaries,
+    data: &DataDir,
+    args: &[&str],
+    wanted: impl Fn(&Output) -> bool,
+) -> Value {
+    let what = format!("{args:?}");
+    wait_for(&what, Duration::from_secs(20), || async {
+        let output = run(binaries, data, args);
+        wanted(&output).then(|| json_lines(&output).swap_remove(0))
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_shows_drops_and_retries_a_message_that_its_agent_does_not_take() {
+    let data = DataDir::new().unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    let candor = binaries.up(&data, &[]).await.unwrap();
+    let agent = A2aAgent::start().await.unwrap();
+    agent.set(Behaviour::Eof);
+    let mut client = Client::new(candor.http());
+    let id = workspace(&mut client, "busy", &agent).await;
+    let entry = accepted(&candor, &id).await;
+
+    let listed = json_lines(&run(&binaries, &data, &["queue", "ls", "busy", "--json"]));
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["id"], entry.as_str());
+    assert_eq!(listed[0]["workspace_id"], id.as_str());
+    assert_eq!(listed[0]["message_id"], "m-1");
+    assert_eq!(listed[0]["maybe_delivered"], true);
+    let table = text(&run(&binaries, &data, &["queue", "ls"]));
+    assert!(
+        table.contains(&entry) && table.contains("message/send"),
+        "{table}"
+    );
+    let shown = &json_lines(&run(&binaries, &data, &["queue", "show", &entry, "--json"]))[0];
+    assert!(shown["body"].as_str().unwrap().contains("hello"), "{shown}");
+    let shown = text(&run(&binaries, &data, &["queue", "show", &entry]));
+    assert!(shown.contains("the agent may have read it"), "{shown}");
+
+    // Not while it is on its way.
+    let drop = ["queue", "drop", &entry, "--reason", "not\nwanted", "--json"];
+    let dropped = once(&binaries, &data, &drop, |output| output.status.success()).await;
+    assert_eq!(dropped["state"], "dropped");
+    let why = dropped["last_error"].as_str().unwrap();
+    assert!(
+        why.starts_with("dropped by") && why.ends_with("not\nwanted"),
+        "{why}"
+    );
+    let rows = ["activity", "ls", &id, "--json"];
+    let row = once(&binaries, &data, &rows, |output| {
+        json_lines(output)
+            .first()
+            .is_some_and(|row| row["final"] == true)
+    })
+    .await;
+    assert_eq!(
+        (&row["status"], &row["error_detail"]),
+        (&json!("error"), &json!(why))
+    );
+    assert_eq!(
+        text(&run(&binaries, &data, &["queue", "ls"])),
+        "nothing waits\n"
+    );
+    let all = text(&run(&binaries, &data, &["queue", "ls", "--all"]));
+    assert!(all.contains("dropped"), "{all}");
+    let again = run(&binaries, &data, &drop);
+    assert!(!again.status.success());
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(words.contains("is dropped"), "{words}");
+
+    agent.set(Behaviour::Echo);
+    let retried = text(&run(&binaries, &data, &["queue", "retry", &entry]));
+    assert!(retried.contains("accepted"), "{retried}");
+    let show = ["queue", "show", &entry, "--json"];
+    let delivered = once(&binaries, &data, &show, |output| {
+        text(output).contains(r#""state":"delivered""#)
+    })
+    .await;
+    assert_eq!(delivered["state"], "delivered");
+    assert!(agent.message_ids().iter().all(|id| id == "m-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observe_shows_and_switches_what_explain_tells() {
+    let data = DataDir::new().unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    let candor = binaries.up(&data, &[]).await.unwrap();
+    let agent = A2aAgent::start().await.unwrap();
+    let mut client = Client::new(candor.http());
+    let id = workspace(&mut client, "seen", &agent).await;
+
+    let told = &json_lines(&run(&binaries, &data, &["observe", "seen", "--json"]))[0];
+    assert_eq!(told["workspace_id"], id.as_str());
+    assert_eq!(
+        (&told["enabled"], &told["canary"]),
+        (&json!(true), &json!(false))
+    );
+    let told = text(&run(
+        &binaries,
+        &data,
+        &["observe", &id, "off", "--canary", "on"],
+    ));
+    assert!(
+        told.contains("observed off, canary on; 0 silent call(s)"),
+        "{told}"
+    );
+    let why = &json_lines(&run(&binaries, &data, &["explain", &id, "--json"]))[0];
+    assert_eq!(why["observation"]["enabled"], false);
+    assert_eq!(why["observation"]["canary"], true);
+    // What is not named stays.
+    let told = text(&run(&binaries, &data, &["observe", "seen", "on"]));
+    assert!(told.contains("observed on, canary on"), "{told}");
+    let why = text(&run(&binaries, &data, &["explain", "seen"]));
+    assert!(why.contains("observed      on, canary on"), "{why}");
+    let unknown = "00000000-0000-4000-8000-0000000000ee";
+    assert!(
+        !run(&binaries, &data, &["observe", unknown, "off"])
+            .status
+            .success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_services_apart_the_queue_is_asked_at_the_relay() {
+    let postgres = Postgres::start_new().await.unwrap();
+    let url = postgres.create_database().await.unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    binaries.migrate(&url).unwrap();
+    let registry = binaries.registry(&url, &[]).await.unwrap();
+    let log = binaries
+        .activity_log(&url, registry.grpc(), &[])
+        .await
+        .unwrap();
+    let relay = binaries
+        .relay(&url, registry.grpc(), log.grpc(), &[])
+        .await
+        .unwrap();
+    let data = DataDir::new().unwrap();
+    let at = relay.grpc().to_string();
+    let listed = run(&binaries, &data, &["queue", "ls", "--grpc", &at]);
+    assert_eq!(text(&listed), "nothing waits\n");
+    let at = registry.grpc().to_string();
+    let elsewhere = run(&binaries, &data, &["queue", "ls", "--grpc", &at]);
+    assert!(!elsewhere.status.success());
+    let words = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert!(
+        words.contains("no relay") && words.contains("50054"),
+        "{words}"
+    );
+}
+
 #[test]
 fn without_a_platform_every_command_says_what_to_do() {
     let data = DataDir::new().unwrap();
@@ -130,6 +316,8 @@ fn without_a_platform_every_command_says_what_to_do() {
         &["ps"][..],
         &["explain", "x"],
         &["activity", "ls", "x"],
+        &["queue", "ls"],
+        &["observe", "x"],
         &["watch"],
         &["doctor"],
     ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use candor_testkit::agent::{FakeAgent, Mood};
 use candor_testkit::http::Client;
 use candor_testkit::otlp::{CollectedSpan, OtlpReceiver};
-use candor_testkit::platform::Binaries;
+use candor_testkit::platform::{Binaries, DataDir};
 use candor_testkit::postgres::{self, Postgres};
 use candor_testkit::wait::wait_for;
 
@@ -68,4 +68,20 @@ async fn a_wedged_beat_is_one_trace_from_http_to_the_event_row() {
         "nothing below the HTTP span: {inside:#?}"
     );
     assert!(linked.iter().all(|batch| batch.span_id != entry.span_id));
+}
+
+/// sqlx asks before each statement whether it would be logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_between_statements_is_logged() {
+    let data = DataDir::new().unwrap();
+    let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
+    let mut candor = binaries.up(&data, &[]).await.unwrap();
+    let last = "migrated the database";
+    let logged = wait_for(last, Duration::from_secs(20), || {
+        let output = candor.process().output();
+        async move { output.contains(last).then_some(output) }
+    });
+    let logged = logged.await.unwrap();
+    let applied = logged.matches("applied migration").count();
+    assert!(applied >= 7, "{logged}");
 }

@@ -3,9 +3,11 @@
 use std::error::Error;
 
 use candor_proto::registry::v1 as pb;
+use candor_proto::relay::v1::Observation;
 use clap::Args;
 use serde_json::json;
 
+use super::observe::{self, observed};
 use super::ps::as_json;
 use super::reach::{ReachArgs, told, workspace_id};
 use super::show;
@@ -27,7 +29,7 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
     let mut client = reach.connect().await?;
     let id = workspace_id(reach, &args.workspace).await?;
     let request = reach.request(pb::ExplainStatusRequest {
-        id,
+        id: id.clone(),
         limit: args.limit,
     })?;
     let told = client
@@ -35,51 +37,22 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|status| told(&status))?
         .into_inner();
+    let observation = observed(reach, &id).await;
     if reach.json {
-        println!("{}", to_json(&told));
+        println!("{}", to_json(&told, observation.as_ref()));
     } else {
-        print(&told);
+        print(&told, observation.as_ref());
     }
     Ok(())
 }
 
-fn print(told: &pb::ExplainStatusResponse) {
-    let Some(workspace) = &told.workspace else {
-        return;
-    };
-    println!("{}  {}", workspace.id, show::line(&workspace.name));
-    println!("  status        {}", show::status(workspace.status));
-    println!("  verdict       {}", workspace.verdict);
-    for reason in &workspace.reasons {
-        println!("                - {}", show::line(reason));
+fn print(told: &pb::ExplainStatusResponse, observation: Option<&Observation>) {
+    if let Some(workspace) = &told.workspace {
+        print_workspace(workspace, told.fence_epoch);
     }
-    println!(
-        "  last beat     {} ago",
-        show::ago(workspace.last_heartbeat_at.as_ref())
-    );
-    println!("  runtime says  {:?}", workspace.runtime_state);
-    println!(
-        "  epoch         {} (fence {})",
-        workspace.epoch, told.fence_epoch
-    );
-    if workspace.rejected_beats > 0 {
-        println!(
-            "  refused beats {} (401), last {} ago: its token is not valid",
-            workspace.rejected_beats,
-            show::ago(workspace.last_rejected_beat.as_ref())
-        );
-    }
-    println!(
-        "  causes        {}",
-        if told.causes.is_empty() { "none" } else { "" }
-    );
-    for cause in &told.causes {
-        println!(
-            "                {} for {}: {}",
-            cause.kind,
-            show::ago(cause.since.as_ref()),
-            show::line(&cause.evidence)
-        );
+    print_causes(&told.causes);
+    if let Some(observation) = observation {
+        println!("  observed      {}", observe::words(observation));
     }
     println!("  decisions, newest first (rules: docs/state-machine.md)");
     for decision in &told.decisions {
@@ -94,7 +67,50 @@ fn print(told: &pb::ExplainStatusResponse) {
     }
 }
 
-fn to_json(told: &pb::ExplainStatusResponse) -> serde_json::Value {
+fn print_workspace(workspace: &pb::Workspace, fence_epoch: i64) {
+    println!("{}  {}", workspace.id, show::line(&workspace.name));
+    println!("  status        {}", show::status(workspace.status));
+    println!("  verdict       {}", workspace.verdict);
+    for reason in &workspace.reasons {
+        println!("                - {}", show::line(reason));
+    }
+    println!(
+        "  last beat     {} ago",
+        show::ago(workspace.last_heartbeat_at.as_ref())
+    );
+    println!("  runtime says  {:?}", workspace.runtime_state);
+    println!(
+        "  epoch         {} (fence {})",
+        workspace.epoch, fence_epoch
+    );
+    if workspace.rejected_beats > 0 {
+        println!(
+            "  refused beats {} (401), last {} ago: its token is not valid",
+            workspace.rejected_beats,
+            show::ago(workspace.last_rejected_beat.as_ref())
+        );
+    }
+}
+
+fn print_causes(causes: &[pb::StatusCause]) {
+    println!(
+        "  causes        {}",
+        if causes.is_empty() { "none" } else { "" }
+    );
+    for cause in causes {
+        println!(
+            "                {} for {}: {}",
+            cause.kind,
+            show::ago(cause.since.as_ref()),
+            show::line(&cause.evidence)
+        );
+    }
+}
+
+fn to_json(
+    told: &pb::ExplainStatusResponse,
+    observation: Option<&Observation>,
+) -> serde_json::Value {
     let time = |stamp: &Option<prost_types::Timestamp>| {
         stamp
             .as_ref()
@@ -108,6 +124,7 @@ fn to_json(told: &pb::ExplainStatusResponse) -> serde_json::Value {
         "causes": told.causes.iter().map(|cause| json!({
             "kind": cause.kind, "evidence": cause.evidence, "since": time(&cause.since),
         })).collect::<Vec<_>>(),
+        "observation": observation.map(observe::to_json),
         "decisions": told.decisions.iter().map(|decision| json!({
             "at": time(&decision.at), "rule": decision.rule, "from": show::status(decision.from),
             "to": show::status(decision.to), "evidence": decision.evidence,

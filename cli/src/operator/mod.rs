@@ -3,7 +3,9 @@
 mod activity;
 mod doctor;
 mod explain;
+mod observe;
 mod ps;
+mod queue;
 mod reach;
 mod show;
 mod watch;
@@ -14,7 +16,9 @@ use std::future::Future;
 pub use activity::{ActivityArgs, activity};
 pub use doctor::{DoctorArgs, doctor};
 pub use explain::{ExplainArgs, explain};
+pub use observe::{ObserveArgs, observe};
 pub use ps::{PsArgs, ps};
+pub use queue::{QueueArgs, queue};
 pub use watch::{WatchArgs, watch};
 
 /// Runs a command that needs the network.

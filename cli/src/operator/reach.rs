@@ -7,6 +7,7 @@ use std::time::Duration;
 use candor_process::grpc::ANSWER_LIMIT;
 use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
+use candor_proto::relay::v1::relay_service_client::RelayServiceClient;
 use clap::Args;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -47,6 +48,12 @@ impl ReachArgs {
     pub async fn connect(&self) -> Result<RegistryServiceClient<Channel>, Box<dyn Error>> {
         let channel = self.channel().await?;
         Ok(RegistryServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
+    }
+
+    /// Connects to the relay.
+    pub async fn relay(&self) -> Result<RelayServiceClient<Channel>, Box<dyn Error>> {
+        let channel = self.channel().await?;
+        Ok(RelayServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
     }
 
     /// Connects.
@@ -125,5 +132,15 @@ pub fn told(status: &Status) -> String {
             )
         }
         code => format!("{} ({code:?})", status.message()),
+    }
+}
+
+/// The same of a call of the relay.
+pub fn told_by_relay(status: &Status) -> String {
+    match status.code() {
+        tonic::Code::Unimplemented => "this process is no relay: pass --grpc with its address \
+             (its own default port is 50054)"
+            .to_owned(),
+        _ => told(status),
     }
 }

@@ -22,13 +22,32 @@ pub fn ago(stamp: Option<&prost_types::Timestamp>) -> String {
     let Some(then) = stamp.and_then(time) else {
         return "never".to_owned();
     };
-    let seconds = (Utc::now() - then).num_seconds().max(0);
+    long((Utc::now() - then).num_seconds().max(0))
+}
+
+/// How long until then, in the largest unit that fits; `now` if that is over.
+pub fn until(stamp: Option<&prost_types::Timestamp>) -> String {
+    match stamp
+        .and_then(time)
+        .map(|at| (at - Utc::now()).num_seconds())
+    {
+        Some(seconds @ 1..) => long(seconds),
+        _ => "now".to_owned(),
+    }
+}
+
+fn long(seconds: i64) -> String {
     match seconds {
         0..=119 => format!("{seconds}s"),
         120..=7199 => format!("{}m", seconds / 60),
         7200..=172_799 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// A protobuf time for programs.
+pub fn rfc3339(stamp: Option<&prost_types::Timestamp>) -> Option<String> {
+    stamp.and_then(time).map(|at| at.to_rfc3339())
 }
 
 /// A text from an agent, on one line, without control characters.
@@ -69,6 +88,13 @@ mod tests {
             "awaiting_agent"
         );
         assert_eq!(ago(None), "never");
+        assert_eq!(until(None), "now");
+        let seconds = Utc::now().timestamp() + 3 * 86_400 + 30;
+        let later = prost_types::Timestamp { seconds, nanos: 0 };
+        assert_eq!(
+            (until(Some(&later)), ago(Some(&later))),
+            ("3d".into(), "0s".into())
+        );
         assert_eq!(line("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!(coloured("online", false), "online");
     }

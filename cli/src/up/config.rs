@@ -2,6 +2,7 @@
 
 use candor_process::config::SharedArgs;
 use candor_registry::{EventArgs, LeaseArgs};
+use candor_relay::RelayArgs;
 use clap::Args;
 
 /// Run everything in one process.
@@ -13,6 +14,8 @@ pub struct UpArgs {
     pub leases: LeaseArgs,
     #[command(flatten)]
     pub events: EventArgs,
+    #[command(flatten)]
+    pub relay: RelayArgs,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     pub test_tokens: bool,

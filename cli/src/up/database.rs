@@ -8,6 +8,7 @@ use candor_process::data_dir::DataDir;
 use candor_process::migrate;
 use candor_process::pool::PoolSettings;
 use candor_process::postgres::PrivatePostgres;
+use candor_relay::Relay;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
@@ -15,6 +16,8 @@ use super::progress::Progress;
 
 /// Connections of the activity log, at most.
 const FOR_ACTIVITY: u32 = 10;
+/// Connections of the relay, at most.
+const FOR_RELAY: u32 = 10;
 /// Longest wait for connections to close.
 const CLOSE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -28,6 +31,8 @@ pub struct Database {
     pub pool: PgPool,
     /// As `pool`, for the activity log.
     pub for_activity: PgPool,
+    /// As `pool`, for the relay.
+    pub for_relay: PgPool,
 }
 
 impl Database {
@@ -47,11 +52,14 @@ impl Database {
         migrate_up(options.clone()).await?;
         let mut for_activity = ActivityLog::pool_settings("candor-activity");
         for_activity.max_connections = FOR_ACTIVITY;
+        let mut for_relay = Relay::pool_settings("candor-relay");
+        for_relay.max_connections = FOR_RELAY;
         Ok(Self {
             data_dir,
             private,
             pool: PoolSettings::new("candor").open(options.clone()),
-            for_activity: for_activity.open(options),
+            for_activity: for_activity.open(options.clone()),
+            for_relay: for_relay.open(options),
         })
     }
 
@@ -63,7 +71,13 @@ impl Database {
     /// Closes the pool, then stops the private server.
     pub async fn close(self) {
         // Connections that do not answer must not keep the process.
-        let closed = async { tokio::join!(self.pool.close(), self.for_activity.close()) };
+        let closed = async {
+            tokio::join!(
+                self.pool.close(),
+                self.for_activity.close(),
+                self.for_relay.close()
+            )
+        };
         if tokio::time::timeout(CLOSE, closed).await.is_err() {
             tracing::warn!(deadline = ?CLOSE, "left connections that do not answer");
         }

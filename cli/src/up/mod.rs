@@ -15,14 +15,15 @@ use std::time::Duration;
 use candor_activity_log::ActivityLog;
 use candor_gateway::{Gateway, GatewayConfig, Services};
 use candor_identity::{Authenticator, ListenerMode};
-use candor_peers::{ActivityClient, RegistryClient, local};
+use candor_peers::{ActivityClient, RegistryClient, RelayClient, local};
 use candor_process::admin::Admin;
 use candor_process::config::{Secret, SharedConfig};
 use candor_process::drain::Drain;
 use candor_process::grpc::{GrpcLimits, GrpcServer};
 use candor_process::telemetry::{Metrics, Telemetry};
-use candor_proto::DESCRIPTOR_SET;
+use candor_proto::{DESCRIPTOR_SET, a2a};
 use candor_registry::{Registry, RegistryConfig, Sealer};
+use candor_relay::{Relay, RelayConfig};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -55,6 +56,57 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
     let listeners = Listeners::bind(&config, http_is_default).await?;
     let database = Database::open(&config, &progress).await?;
     progress.step("starting the services and the gateway");
+    let started = start(&args, &config, sealer, &database, &listeners, &drain)?;
+    let (registry, activity_log, relay) = &started;
+    let services = Services {
+        registry: RegistryClient::new(local(registry.service())),
+        activity: ActivityClient::new(local(activity_log.service())),
+        relay: RelayClient::new(local(relay.service())),
+    };
+    let running = Running {
+        registry,
+        activity_log,
+        relay,
+        services,
+    };
+    let parts = assemble(
+        &args,
+        &config,
+        running,
+        &listeners,
+        telemetry.metrics(),
+        drain.token(),
+    )
+    .await?;
+    let admin = Admin::new(telemetry.metrics(), drain.token())
+        .check("postgres", registry.readiness())
+        .check("activity-log", activity_log.readiness())
+        .check("relay", relay.readiness());
+    let addresses = Addresses::of(&listeners)?;
+    spawn_all(&drain, listeners, parts, admin)?;
+    announce(&args, &config, &database, &addresses, &progress)?;
+
+    let finished = drain.finished().await;
+    Whereabouts::forget(database.data_dir.path());
+    let (registry, activity_log, relay) = started;
+    // First who writes and tells: the registry hands its last words on.
+    relay.drained().await;
+    activity_log.drained().await;
+    registry.drained().await;
+    database.close().await;
+    telemetry.shutdown().await;
+    finished.map_err(Into::into)
+}
+
+/// Starts the services, each calling the others without a socket.
+fn start(
+    args: &UpArgs,
+    config: &SharedConfig,
+    sealer: Sealer,
+    database: &Database,
+    listeners: &Listeners,
+    drain: &Drain,
+) -> Result<(Registry, ActivityLog, Relay), Box<dyn Error>> {
     let registry = Registry::start(
         database.pool.clone(),
         RegistryConfig {
@@ -71,39 +123,16 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         config.legacy.activity_retention_days,
         &drain.token(),
     );
-    let services = Services {
-        registry: RegistryClient::new(local(registry.service())),
-        activity: ActivityClient::new(local(activity_log.service())),
-    };
-    let running = Running {
-        registry: &registry,
-        activity_log: &activity_log,
-        services,
-    };
-    let parts = assemble(
-        &args,
-        &config,
-        running,
-        &listeners,
-        telemetry.metrics(),
-        drain.token(),
-    )
-    .await?;
-    let admin = Admin::new(telemetry.metrics(), drain.token())
-        .check("postgres", registry.readiness())
-        .check("activity-log", activity_log.readiness());
-    let addresses = Addresses::of(&listeners)?;
-    spawn_all(&drain, listeners, parts, admin)?;
-    announce(&args, &config, &database, &addresses, &progress)?;
-
-    let finished = drain.finished().await;
-    Whereabouts::forget(database.data_dir.path());
-    // First who writes and tells: the registry hands its last words on.
-    activity_log.drained().await;
-    registry.drained().await;
-    database.close().await;
-    telemetry.shutdown().await;
-    finished.map_err(Into::into)
+    let relay = Relay::start(
+        database.for_relay.clone(),
+        candor_relay::Services {
+            registry: RegistryClient::new(local(registry.service())),
+            activity: ActivityClient::new(local(activity_log.service())),
+        },
+        relay_config(args, config, listeners.http.local_addr()?),
+        &drain.token(),
+    )?;
+    Ok((registry, activity_log, relay))
 }
 
 fn sealer(config: &SharedConfig) -> Result<Sealer, Box<dyn Error>> {
@@ -130,6 +159,7 @@ struct Parts {
 struct Running<'a> {
     registry: &'a Registry,
     activity_log: &'a ActivityLog,
+    relay: &'a Relay,
     services: Services,
 }
 
@@ -173,6 +203,7 @@ async fn grpc_server(
 ) -> Result<GrpcServer, Box<dyn Error>> {
     use candor_activity_log::serve as activity_log;
     use candor_registry::serve as registry;
+    use candor_relay::serve as relay;
     let identity = || Arc::clone(authenticator);
     let routes = Routes::new(registry::authenticated(
         running.registry,
@@ -185,10 +216,30 @@ async fn grpc_server(
         identity(),
         None,
         mode,
+    ))
+    .add_service(relay::authenticated(running.relay, identity(), None, mode))
+    .add_service(relay::authenticated_a2a(
+        running.relay,
+        identity(),
+        None,
+        mode,
     ));
-    let names = [registry::SERVICE, activity_log::SERVICE];
-    let limits = GrpcLimits::default();
-    Ok(GrpcServer::new(routes, &[DESCRIPTOR_SET], &names, limits).await?)
+    let names = [
+        registry::SERVICE,
+        activity_log::SERVICE,
+        relay::SERVICE,
+        relay::A2A_SERVICE,
+    ];
+    let limits = GrpcLimits {
+        patient: vec![relay::A2A_PATIENCE],
+        ..GrpcLimits::default()
+    };
+    let described = [DESCRIPTOR_SET, a2a::DESCRIPTOR_SET];
+    Ok(GrpcServer::new(routes, &described, &names, limits).await?)
+}
+
+fn relay_config(args: &UpArgs, config: &SharedConfig, http: SocketAddr) -> RelayConfig {
+    args.relay.config(config, http).reached_at(http)
 }
 
 fn gateway_config(args: &UpArgs, config: &SharedConfig) -> GatewayConfig {

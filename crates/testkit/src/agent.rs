@@ -65,6 +65,8 @@ pub struct FakeAgent {
     pub mood: Mood,
     /// How long its process has run, in seconds; rises with every full beat.
     pub uptime_seconds: i32,
+    /// Where it says it is; empty for an address where nobody listens.
+    pub url: String,
 }
 
 impl FakeAgent {
@@ -87,7 +89,10 @@ impl FakeAgent {
     /// # Errors
     /// [`AgentError`].
     pub async fn register(&mut self, client: &mut Client) -> Result<Answer, AgentError> {
-        let url = "http://localhost:8001";
+        let url = match self.url.as_str() {
+            "" => "http://localhost:8001",
+            url => url,
+        };
         let body = json!({"id": self.id, "url": url, "agent_card": {"name": "fake"}});
         let mut call = Call::post("/registry/register", &body);
         if !self.token.is_empty() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -54,6 +55,19 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+}
+
+/// An answer whose body is read as it comes.
+#[derive(Debug)]
+pub struct Opened {
+    /// The status code.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+    read: usize,
+    // Kept, so that dropping it is what closes the connection.
+    _connection: Connection,
 }
 
 /// One keep-alive connection to one address, made when it is needed.
@@ -202,6 +216,29 @@ impl Client {
         Ok(answer)
     }
 
+    /// Sends one call on a connection of its own, and answers once its head is there.
+    /// The connection is closed when what is answered is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open(&self, call: Call) -> Result<Opened, ClientError> {
+        let request = call.request(self.addr)?;
+        let opening = async {
+            let mut connection = ready(self.addr, None).await?;
+            let response = connection.send_request(request).await?;
+            Ok(Opened {
+                status: response.status().as_u16(),
+                headers: response.headers().clone(),
+                body: response.into_body(),
+                read: 0,
+                _connection: connection,
+            })
+        };
+        tokio::time::timeout(self.deadline, opening)
+            .await
+            .map_err(|_| ClientError::Deadline(self.deadline))?
+    }
+
     /// Sends one call on a connection of its own and reads its body until it
     /// holds `wanted`: for streams, which do not end. Answers the head and what
     /// was read.
@@ -214,30 +251,65 @@ impl Client {
         wanted: &str,
         within: Duration,
     ) -> Result<(Answer, String), ClientError> {
-        let request = call.request(self.addr)?;
-        let mut read = String::new();
         let reading = async {
-            let mut connection = ready(self.addr, None).await?;
-            let response = connection.send_request(request).await?;
-            let (head, mut body) = response.into_parts();
-            while !read.contains(wanted) {
-                let Some(frame) = body.frame().await else {
-                    return Err(ClientError::Deadline(within));
-                };
-                if let Ok(data) = frame?.into_data() {
-                    read.push_str(&String::from_utf8_lossy(&data));
-                }
-            }
-            Ok(Answer {
-                status: head.status.as_u16(),
-                headers: head.headers,
+            let mut opened = self.open(call).await?;
+            let read = opened.read_until(wanted, within).await?;
+            let answer = Answer {
+                status: opened.status,
+                headers: opened.headers,
                 body: Bytes::new(),
-            })
+            };
+            Ok((answer, read))
         };
-        let answer = tokio::time::timeout(within, reading)
+        tokio::time::timeout(within, reading)
             .await
-            .map_err(|_| ClientError::Deadline(within))??;
-        Ok((answer, read))
+            .map_err(|_| ClientError::Deadline(within))?
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// The next bytes; none at the end of the body.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when none come `within` that time.
+    pub async fn next(&mut self, within: Duration) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let frame = tokio::time::timeout(within, self.body.frame()).await;
+            let Some(frame) = frame.map_err(|_| ClientError::Deadline(within))? else {
+                return Ok(None);
+            };
+            if let Ok(data) = frame?.into_data() {
+                self.read += data.len();
+                return Ok(Some(data));
+            }
+        }
+    }
+
+    /// Reads on until what was read by this call holds `wanted`, and answers it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when the body ends before.
+    pub async fn read_until(
+        &mut self,
+        wanted: &str,
+        within: Duration,
+    ) -> Result<String, ClientError> {
+        let mut read = String::new();
+        while !read.contains(wanted) {
+            let Some(data) = self.next(within).await? else {
+                return Err(ClientError::Deadline(within));
+            };
+            read.push_str(&String::from_utf8_lossy(&data));
+        }
+        Ok(read)
+    }
+
+    /// Bytes of the body up to now.
+    #[must_use]
+    pub const fn bytes_read(&self) -> usize {
+        self.read
     }
 }
 

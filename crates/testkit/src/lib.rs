@@ -9,6 +9,8 @@
 //! Every wait is bounded and level triggered: it asks for a condition until a
 //! deadline, and never sleeps for a guessed time.
 
+pub mod a2a_agent;
+pub mod a2a_workspace;
 pub mod agent;
 pub mod clock;
 pub mod grpc_reflect;

@@ -37,7 +37,7 @@ pub struct DataDir(Arc<Dir>);
 #[derive(Debug)]
 struct Dir(TempDir);
 
-/// A running `candor up`, `candor-registry` or `candor-gateway`.
+/// A running `candor up`, or one service.
 #[derive(Debug)]
 pub struct Platform {
     process: Process,
@@ -75,13 +75,27 @@ impl Binaries {
     /// # Errors
     /// [`StartError`].
     pub async fn up(&self, data: &DataDir, env: &[(&str, &str)]) -> Result<Platform, StartError> {
+        self.up_at("127.0.0.1:0", data, env).await
+    }
+
+    /// The same with its HTTP listener at an address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn up_at(
+        &self,
+        http: &str,
+        data: &DataDir,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
         let mut command = self.command("candor");
         command
             .arg("up")
             .arg("--json")
             .arg("--data-dir")
             .arg(data.path());
-        for listener in ["--http", "--grpc", "--admin"] {
+        command.args(["--http", http]);
+        for listener in ["--grpc", "--admin"] {
             command.args([listener, "127.0.0.1:0"]);
         }
         command.envs(env.iter().copied());
@@ -168,7 +182,47 @@ impl Binaries {
         self.service("candor-activity-log", &settings, env).await
     }
 
-    /// A `candor-gateway` in front of a registry.
+    /// A `candor-relay` on a migrated database, beside a registry and an activity log.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn relay(
+        &self,
+        database_url: &str,
+        registry: SocketAddr,
+        activity_log: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        let address = "127.0.0.1:0";
+        self.relay_at(address, database_url, registry, activity_log, env)
+            .await
+    }
+
+    /// The same at an address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn relay_at(
+        &self,
+        address: &str,
+        database_url: &str,
+        registry: SocketAddr,
+        activity_log: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        let registry = format!("http://{registry}");
+        let activity_log = format!("http://{activity_log}");
+        let settings = [
+            ("--database-url", database_url),
+            ("--registry", registry.as_str()),
+            ("--activity-log", activity_log.as_str()),
+            ("--grpc", address),
+        ];
+        self.service("candor-relay", &settings, env).await
+    }
+
+    /// A `candor-gateway` in front of a registry. Where the others are is in its
+    /// environment: `CANDOR_ACTIVITY_LOG`, `CANDOR_RELAY`.
     ///
     /// # Errors
     /// [`StartError`].

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 
 use crate::wait::{TimedOut, wait_for};
 
+/// How long a condition on what is stored may take to hold.
+const SOON: Duration = Duration::from_secs(30);
 /// How long the server may take to answer after a start.
 const START: Duration = Duration::from_secs(20);
 
@@ -273,6 +275,26 @@ pub async fn text(url: &str, query: &str) -> Result<String, sqlx::Error> {
         .await?;
     connection.close().await?;
     Ok(row.try_get::<Option<String>, _>(0)?.unwrap_or_default())
+}
+
+/// Waits until a query that answers one text (NULL: empty) answers the wanted one.
+///
+/// # Errors
+/// [`TimedOut`] after half a minute, with what it answered last.
+pub async fn becomes(url: &str, query: &str, wanted: &str) -> Result<(), TimedOut> {
+    let mut last = Ok(String::new());
+    let deadline = tokio::time::Instant::now() + SOON;
+    while tokio::time::Instant::now() < deadline {
+        last = text(url, query).await.map_err(|error| error.to_string());
+        if last.as_deref() == Ok(wanted) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(TimedOut {
+        what: format!("{wanted:?} from {query}; last it was {last:?}"),
+        within: SOON,
+    })
 }
 
 /// Runs statements in a database: puts rows into states that no route reaches.

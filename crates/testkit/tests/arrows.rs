@@ -17,6 +17,8 @@ enum Ring {
     Wire,
     /// `crates/kernel`: the rules.
     Kernel,
+    /// `crates/a2a`: another project's protocol, as functions.
+    Protocol,
     /// `crates/testkit`: fakes and judges.
     Testkit,
     /// `crates/*`: named parts that two or more use.
@@ -47,6 +49,11 @@ const FORBIDDEN_OUTSIDE: &[(Ring, &[&str], &str)] = &[
         "the kernel is pure: no I/O, no runtime, no wire",
     ),
     (
+        Ring::Protocol,
+        &["tokio", "sqlx", "axum", "hyper", "reqwest", "tracing"],
+        "what a protocol says is pure: no I/O, no runtime",
+    ),
+    (
         Ring::Wire,
         &["sqlx", "axum", "hyper", "reqwest"],
         "the wire is messages only",
@@ -60,7 +67,7 @@ const FORBIDDEN_OUTSIDE: &[(Ring, &[&str], &str)] = &[
 
 /// Why this arrow must not be, if so.
 fn refusal(arrow: Arrow) -> Option<&'static str> {
-    use Ring::{Assembly, Gateway, Kernel, Part, Service, Testkit, Wire};
+    use Ring::{Assembly, Gateway, Kernel, Part, Protocol, Service, Testkit, Wire};
     match (arrow.from, arrow.to) {
         (Assembly, Testkit) | (_, Testkit) if !arrow.for_tests => {
             Some("testkit is for tests: make it a dev-dependency")
@@ -69,6 +76,7 @@ fn refusal(arrow: Arrow) -> Option<&'static str> {
         (_, Assembly) => Some("only people depend on the assembly"),
         (Kernel, _) => Some("the kernel depends on no crate of ours"),
         (Wire, _) => Some("the wire depends on no crate of ours"),
+        (Protocol, to) if to != Wire => Some("a protocol knows the wire only"),
         (Part | Testkit, Service | Gateway) => {
             Some("a named part does not know who uses it: not services, not the gateway")
         }
@@ -83,6 +91,7 @@ fn ring(folder: &str) -> Option<Ring> {
     Some(match folder {
         "proto" => Ring::Wire,
         "crates/kernel" => Ring::Kernel,
+        "crates/a2a" => Ring::Protocol,
         "crates/testkit" => Ring::Testkit,
         "gateway" => Ring::Gateway,
         "cli" => Ring::Assembly,
@@ -174,6 +183,9 @@ fn the_rules_refuse_what_they_are_there_for() {
     let refused = [
         (Ring::Kernel, Ring::Wire),
         (Ring::Kernel, Ring::Part),
+        (Ring::Protocol, Ring::Kernel),
+        (Ring::Protocol, Ring::Part),
+        (Ring::Protocol, Ring::Service),
         (Ring::Part, Ring::Service),
         (Ring::Part, Ring::Gateway),
         (Ring::Part, Ring::Assembly),
@@ -191,6 +203,9 @@ fn the_rules_refuse_what_they_are_there_for() {
         (Ring::Service, Ring::Part),
         (Ring::Service, Ring::Wire),
         (Ring::Gateway, Ring::Kernel),
+        (Ring::Protocol, Ring::Wire),
+        (Ring::Gateway, Ring::Protocol),
+        (Ring::Service, Ring::Protocol),
         (Ring::Part, Ring::Kernel),
         (Ring::Part, Ring::Part),
         (Ring::Assembly, Ring::Service),

@@ -53,7 +53,11 @@ fn workloads() -> Vec<(String, Value)> {
         .into_iter()
         .filter(|(name, _)| name.starts_with("Deployment/") || name.starts_with("Job/"))
         .collect();
-    assert_eq!(found.len(), 4, "registry, activity log, gateway, migration");
+    assert_eq!(
+        found.len(),
+        5,
+        "registry, activity log, relay, gateway, migration"
+    );
     found
 }
 
@@ -74,11 +78,13 @@ fn the_base_has_what_it_promises_and_one_replica_of_it() {
             "Deployment/candor-activity-log",
             "Deployment/candor-gateway",
             "Deployment/candor-registry",
+            "Deployment/candor-relay",
             "Job/candor-migrate",
             "Namespace/candor",
             "Service/candor-activity-log",
             "Service/candor-gateway",
             "Service/candor-registry",
+            "Service/candor-relay",
         ],
         "a Secret in particular is made by hand, never from the repository"
     );
@@ -124,6 +130,7 @@ fn ports_probes_and_services_fit_together() {
     let expected = [
         ("candor-registry", json!({"grpc": 50051, "admin": 9465})),
         ("candor-activity-log", json!({"grpc": 50053, "admin": 9467})),
+        ("candor-relay", json!({"grpc": 50054, "admin": 9468})),
         ("candor-gateway", json!({"http": 8080, "admin": 9464})),
     ];
     for (name, ports) in expected {

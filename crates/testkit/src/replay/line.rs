@@ -57,6 +57,8 @@ pub struct Exchange {
     /// The answer is a list in no particular order.
     #[serde(default)]
     pub unordered: bool,
+    /// `agent`: nobody is asked; the answer is what the stub agent was last sent.
+    pub to: Option<String>,
     /// The row of the deviations' table by which Candor answers otherwise.
     pub deviates: Option<String>,
     /// The status codes that such a row allows; the recorded one when absent.
@@ -82,6 +84,15 @@ impl OneOrMany {
             Self::Many(several) => several.contains(&status),
         }
     }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<u16> {
+        match self {
+            Self::One(only) => vec![*only],
+            Self::Many(several) => several.clone(),
+        }
+    }
 }
 
 /// The stories whose routes exist, as recorded.
@@ -96,6 +107,10 @@ pub fn original() -> Result<Vec<Line>, DataError> {
     lines.extend(parse(
         "original-step2.jsonl",
         include_str!("../../data/original-step2.jsonl"),
+    )?);
+    lines.extend(parse(
+        "original-step3.jsonl",
+        include_str!("../../data/original-step3.jsonl"),
     )?);
     Ok(lines)
 }

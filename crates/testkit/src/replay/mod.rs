@@ -15,6 +15,7 @@ pub mod line;
 pub mod pending;
 mod run;
 pub mod stored;
+mod stub;
 mod variables;
 
 pub use expected::{Expectation, Expectations};

@@ -8,9 +8,10 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::variables::Variables;
 
 /// Sent to whoever watches, never stored.
-const BROADCAST_ONLY: [&str; 4] = [
+const BROADCAST_ONLY: [&str; 5] = [
     "TASK_UPDATED",
     "WORKSPACE_HEARTBEAT",
+    "A2A_RESPONSE",
     "ACTIVITY_LOGGED",
     "AGENT_MESSAGE",
 ];
