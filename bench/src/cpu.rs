@@ -9,10 +9,17 @@ use crate::machine::Ticks;
 /// Watches the platform, its Postgres and this process.
 #[derive(Debug)]
 pub struct Watch {
-    candor: u32,
-    postgres: u32,
+    watched: Watched,
     machine: Ticks,
     before: Used,
+}
+
+/// Whose time is read.
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    candor: u32,
+    postgres: u32,
+    agent: Option<u32>,
 }
 
 /// Percentages of all cores' time.
@@ -22,6 +29,8 @@ pub struct Shares {
     pub candor: f64,
     /// Of Postgres with its backends.
     pub postgres: f64,
+    /// Of the stand-in for agents, where there is one.
+    pub agent: f64,
     /// Of what sends the load and reads the answers.
     pub generator: f64,
     /// Of nobody.
@@ -35,6 +44,7 @@ pub struct Shares {
 struct Used {
     candor: u64,
     postgres: u64,
+    agent: u64,
     generator: u64,
 }
 
@@ -50,23 +60,34 @@ struct Stat {
 impl Watch {
     /// From now on.
     pub fn start(candor: u32, postgres: u32) -> Result<Self> {
-        Ok(Self {
-            candor,
+        Self::of(candor, postgres, None)
+    }
+
+    /// From now on, of something that is not the platform as well, and of whom it
+    /// calls.
+    pub fn of(measured: u32, postgres: u32, agent: Option<u32>) -> Result<Self> {
+        let watched = Watched {
+            candor: measured,
             postgres,
+            agent,
+        };
+        Ok(Self {
+            watched,
             machine: Ticks::now()?,
-            before: Used::now(candor, postgres)?,
+            before: Used::now(watched)?,
         })
     }
 
     /// Until now.
     pub fn end(self) -> Result<Shares> {
-        let now = Used::now(self.candor, self.postgres)?;
+        let now = Used::now(self.watched)?;
         let spent = self.machine.since()?;
         let share = |ticks: u64| 100.0 * ticks as f64 / spent.all as f64;
         let of = |now: u64, before: u64| share(now.saturating_sub(before));
         Ok(Shares {
             candor: of(now.candor, self.before.candor),
             postgres: of(now.postgres, self.before.postgres),
+            agent: of(now.agent, self.before.agent),
             generator: of(now.generator, self.before.generator),
             idle: share(spent.idle),
             stolen: share(spent.stolen),
@@ -85,11 +106,13 @@ impl fmt::Display for Shares {
 }
 
 impl Used {
-    fn now(candor: u32, postgres: u32) -> Result<Self> {
+    fn now(watched: Watched) -> Result<Self> {
         let this = Stat::of(std::process::id())?;
+        let agent = watched.agent.map(Stat::of).transpose()?;
         Ok(Self {
-            candor: Stat::of(candor)?.own,
-            postgres: family(postgres)?,
+            candor: Stat::of(watched.candor)?.own,
+            postgres: family(watched.postgres)?,
+            agent: agent.map_or(0, |stat| stat.own),
             // wrk is a child of this process, which waits for it.
             generator: this.own + this.reaped,
         })

@@ -12,11 +12,17 @@ use crate::beat::{PATH, Workspace};
 /// How many are made at the same time.
 const AT_ONCE: usize = 8;
 
-/// Creates and registers `count` workspaces.
+/// Creates and registers `count` workspaces, whose agents nobody calls.
 pub async fn enrol(http: SocketAddr, count: usize) -> Result<Vec<Workspace>> {
+    enrol_at(http, vec!["http://localhost:8001".to_owned(); count]).await
+}
+
+/// Creates and registers a workspace for each of these addresses of agents, in their
+/// order.
+pub async fn enrol_at(http: SocketAddr, urls: Vec<String>) -> Result<Vec<Workspace>> {
     let client = Client::builder().no_proxy().build()?;
-    stream::iter(0..count)
-        .map(|number| one(client.clone(), http, number))
+    stream::iter(urls.into_iter().enumerate())
+        .map(|(number, url)| one(client.clone(), http, number, url))
         .buffered(AT_ONCE)
         .try_collect()
         .await
@@ -41,11 +47,11 @@ pub async fn probe(http: SocketAddr, workspace: &Workspace) -> Result<String> {
     Ok(text)
 }
 
-async fn one(client: Client, http: SocketAddr, number: usize) -> Result<Workspace> {
+async fn one(client: Client, http: SocketAddr, number: usize, url: String) -> Result<Workspace> {
     let new = json!({"name": format!("bench-{number}"), "tier": 1});
     let created = post(&client, http, "/workspaces", &new).await?;
     let id = text(&created, "id")?;
-    let register = json!({"id": id, "url": "http://localhost:8001", "agent_card": {}});
+    let register = json!({"id": id, "url": url, "agent_card": {}});
     let registered = post(&client, http, "/registry/register", &register).await?;
     let token = text(&registered, "auth_token")?;
     Ok(Workspace { id, token })

@@ -1,11 +1,14 @@
 //! Beats a second against floors of the same run, and what a beat costs; the
-//! activity log and the live events.
+//! activity log and the live events; calls to agents through the relay.
 
 mod activity;
 mod beat;
+mod closed;
+mod connection;
 mod cpu;
 mod echo;
 mod enrol;
+mod files;
 mod floors;
 mod goal;
 mod machine;
@@ -14,6 +17,7 @@ mod model;
 mod postgres;
 mod program;
 mod rate;
+mod relay;
 mod report;
 mod rounds;
 mod run;
@@ -30,6 +34,8 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use activity::ActivityArgs;
+use relay::RelayArgs;
+use relay::proxy::Log;
 use run::RunArgs;
 
 /// What may go wrong here is told to a person, never judged by a program.
@@ -42,6 +48,17 @@ enum Command {
     Run(RunArgs),
     /// Measure the activity log and the live events of a standalone.
     Activity(ActivityArgs),
+    /// Measure calls to agents through the relay of a standalone.
+    Relay(RelayArgs),
+    /// Serve the stand-in for agents.
+    Agent {
+        #[arg(long)]
+        addr: SocketAddr,
+    },
+    /// Serve a floor: axum commits a row of id and body, then forwards the call.
+    FloorForward(ProxyArgs),
+    /// Serve a floor: axum forwards the call, then commits a row of an activity log.
+    FloorBufferingProxy(ProxyArgs),
     /// Serve a floor: axum parses a beat and answers.
     FloorHttp {
         #[arg(long)]
@@ -105,6 +122,17 @@ enum Command {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct ProxyArgs {
+    #[arg(long)]
+    addr: SocketAddr,
+    /// Where `agent` listens.
+    #[arg(long)]
+    agents: SocketAddr,
+    #[arg(long, env = "DATABASE_URL")]
+    database_url: String,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = Command::parse();
@@ -116,6 +144,10 @@ async fn main() -> ExitCode {
         },
         Command::Activity(args) => tokio::select! {
             outcome = activity::run(args) => outcome,
+            outcome = interrupted() => outcome,
+        },
+        Command::Relay(args) => tokio::select! {
+            outcome = relay::run(args) => outcome,
             outcome = interrupted() => outcome,
         },
         other => serve_or_send(other).await,
@@ -133,6 +165,10 @@ async fn serve_or_send(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Activity(args) => activity::run(args).await,
+        Command::Relay(args) => relay::run(args).await,
+        Command::Agent { addr } => relay::agent::run(addr).await,
+        Command::FloorForward(args) => args.serve(Log::Before).await,
+        Command::FloorBufferingProxy(args) => args.serve(Log::After).await,
         Command::FloorHttp { addr, answer } => floors::http(addr, answer).await,
         Command::FloorHop { addr, grpc, answer } => floors::hop(addr, grpc, answer).await,
         Command::FloorGrpc { addr } => floors::grpc(addr).await,
@@ -169,6 +205,12 @@ async fn serve_or_send(command: Command) -> Result<()> {
             );
             Ok(())
         }
+    }
+}
+
+impl ProxyArgs {
+    async fn serve(self, log: Log) -> Result<()> {
+        relay::proxy::run(self.addr, self.agents, &self.database_url, log).await
     }
 }
 

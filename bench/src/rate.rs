@@ -4,20 +4,16 @@
 //! One thread and one blocking connection a share of the schedule: timers of an
 //! async runtime have a grain of a millisecond, which is what is measured here.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::beat::Workspace;
+use crate::connection::Connection;
 use crate::statistics::percentile;
 
-/// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Sleeps end up to this much late; the rest of a wait is spun.
 const GRAIN: Duration = Duration::from_micros(120);
-/// The largest answer that is read.
-const LARGEST: usize = 1024 * 1024;
 
 /// What to send.
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +60,61 @@ pub fn beats(
     }
 }
 
+/// A share of a load: sends one request after the other.
+pub trait Sender: Send {
+    /// Makes ready what is sent next; no part of its latency.
+    fn prepare(&mut self, number: usize);
+
+    /// Sends it and waits for the answer; fails when that is not as it should be.
+    fn send(&mut self) -> Result<()>;
+}
+
+/// Sends whole requests on a connection that is kept.
+struct Requests<'a, F> {
+    connection: Connection,
+    request: &'a F,
+    next: String,
+}
+
+impl<F: Fn(usize) -> String + Sync> Sender for Requests<'_, F> {
+    fn prepare(&mut self, number: usize) {
+        self.next = (self.request)(number);
+    }
+
+    fn send(&mut self) -> Result<()> {
+        match self.connection.call(self.next.as_bytes())?.code {
+            200 => Ok(()),
+            code => Err(format!("a request was answered with {code}").into()),
+        }
+    }
+}
+
 /// Sends the plan's requests, whole ones by their numbers; fails when one is not
 /// answered with 200. Blocks.
 pub fn run(plan: &Plan, request: &(impl Fn(usize) -> String + Sync)) -> Result<Rated> {
+    let senders = (0..plan.connections).map(|_| {
+        Ok(Requests {
+            connection: Connection::open(plan.http)?,
+            request,
+            next: String::new(),
+        })
+    });
+    paced(plan.rate, plan.seconds, senders.collect::<Result<_>>()?)
+}
+
+/// So many a second, by all of these in turn. Blocks.
+pub fn paced<S: Sender>(rate: u32, seconds: u32, senders: Vec<S>) -> Result<Rated> {
     let start = Instant::now() + Duration::from_millis(50);
+    let step = senders.len();
+    let total = rate as usize * seconds as usize;
     let shares: Vec<Result<Vec<Sample>>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..plan.connections)
-            .map(|first| scope.spawn(move || share(plan, request, first, start)))
+        let threads: Vec<_> = senders
+            .into_iter()
+            .enumerate()
+            .map(|(first, mut sender)| {
+                let numbers = (first..total).step_by(step);
+                scope.spawn(move || share(&mut sender, numbers, rate, start))
+            })
             .collect();
         threads
             .into_iter()
@@ -99,29 +143,21 @@ pub fn run(plan: &Plan, request: &(impl Fn(usize) -> String + Sync)) -> Result<R
     })
 }
 
-/// Every `connections`-th request, from the one numbered `first`.
+/// Some of the numbers, each when it is due.
 fn share(
-    plan: &Plan,
-    request: &(impl Fn(usize) -> String + Sync),
-    first: usize,
+    sender: &mut impl Sender,
+    numbers: impl ExactSizeIterator<Item = usize>,
+    rate: u32,
     start: Instant,
 ) -> Result<Vec<Sample>> {
-    let mut stream = TcpStream::connect(plan.http)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let total = plan.rate as usize * plan.seconds as usize;
-    let mut samples = Vec::with_capacity(total / plan.connections + 1);
-    for number in (first..total).step_by(plan.connections) {
-        let request = request(number);
-        let due = start + Duration::from_secs_f64(number as f64 / f64::from(plan.rate));
+    let mut samples = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        sender.prepare(number);
+        let due = start + Duration::from_secs_f64(number as f64 / f64::from(rate));
         wait_until(due);
         let late = due.elapsed();
-        stream.write_all(request.as_bytes())?;
-        let code = answer(&mut stream)?;
+        sender.send()?;
         let latency = due.elapsed();
-        if code != 200 {
-            return Err(format!("a request was answered with {code}").into());
-        }
         samples.push(Sample { latency, late });
     }
     Ok(samples)
@@ -134,61 +170,5 @@ fn wait_until(due: Instant) {
     }
     while Instant::now() < due {
         std::hint::spin_loop();
-    }
-}
-
-/// Reads one answer and returns its code.
-fn answer(stream: &mut TcpStream) -> Result<u16> {
-    let mut bytes = [0; 4096];
-    let mut read = Vec::new();
-    loop {
-        let count = stream.read(&mut bytes)?;
-        if count == 0 {
-            return Err("the connection was closed in an answer".into());
-        }
-        read.extend_from_slice(&bytes[..count]);
-        if let Some((code, length)) = parse(&read)?
-            && read.len() >= length
-        {
-            return Ok(code);
-        }
-        if read.len() > LARGEST {
-            return Err("an answer without an end".into());
-        }
-    }
-}
-
-/// The code and the length of the answer that begins here, once its head is there.
-fn parse(read: &[u8]) -> Result<Option<(u16, usize)>> {
-    let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let head = std::str::from_utf8(&read[..end])?;
-    let mut lines = head.split("\r\n");
-    let code = lines.next().and_then(|line| line.split(' ').nth(1));
-    let code = code.ok_or("an answer without a code")?.parse()?;
-    let length: usize = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .ok_or("an answer without Content-Length")?
-        .1
-        .trim()
-        .parse()?;
-    Ok(Some((code, end + 4 + length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_whole_when_its_body_is() {
-        let text = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        assert_eq!(parse(&text[..20]).unwrap(), None);
-        assert_eq!(parse(text).unwrap(), Some((200, text.len())));
-        let refused = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(parse(refused).unwrap(), Some((401, refused.len())));
-        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(parse(b"nonsense\r\n\r\n").is_err());
     }
 }

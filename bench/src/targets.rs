@@ -17,7 +17,8 @@ use crate::program::{Program, Programs};
 
 /// Signs callers between the processes of this run.
 const IDENTITY_KEY: &str = "a key of the benchmark, known to all";
-const ANY_PORT: &str = "127.0.0.1:0";
+/// A port that is free.
+pub const ANY_PORT: &str = "127.0.0.1:0";
 const VITALS: &str = "registry.workspace_vitals";
 
 /// What beats are sent to, in the order of a round.

@@ -4,7 +4,6 @@
 mod batched;
 mod fan_out;
 mod figures;
-mod files;
 mod idle;
 mod lists;
 mod load;
@@ -19,6 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::Result;
+use crate::files;
 use crate::goal;
 use crate::postgres::Postgres;
 use crate::program::Programs;
