@@ -47,16 +47,17 @@ test: setup lint ## Everything that CI runs: all tests on the real programs
 	scripts/check-kustomize
 
 .PHONY: bench
-bench: setup ## Measure beats against floors of the same run, then the activity log (bench/README.md)
+bench: setup ## Measure beats against floors of the same run, the activity log, the relay (bench/README.md)
 	bench/run
 
 .PHONY: gate
-gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, a browser, bench
+gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, a browser, A2A's SDK, bench
 	scripts/check-buf
 	scripts/check-deny
 	scripts/check-grpcurl
 	scripts/check-replay
 	scripts/check-browser
+	scripts/check-a2a-sdk
 	bench/run
 
 .PHONY: sqlx
