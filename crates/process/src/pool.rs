@@ -156,7 +156,9 @@ pub fn is_contention(error: &sqlx::Error) -> bool {
 /// gave up, 503 on contention, else a defect of ours.
 #[must_use]
 pub fn store_error(error: sqlx::Error) -> Error {
-    if is_connection_lost(&error) || is_timeout(&error) {
+    // A standby that is not the primary yet, or any more, takes no writes.
+    let is_read_only = sql_state(&error).is_some_and(|code| code == "25006");
+    if is_connection_lost(&error) || is_timeout(&error) || is_read_only {
         metrics::counter!("candor_store_unavailable_total").increment(1);
         Error::store_unavailable(error)
     } else if is_contention(&error) {

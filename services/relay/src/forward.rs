@@ -35,6 +35,8 @@ pub(crate) const MOST_BYTES_AT_ONCE: usize = 1536 * 1024;
 const LINGER: Duration = Duration::from_millis(8);
 /// Pause before another try.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// How long rows or events are told one by one.
+const ONE_BY_ONE: Duration = Duration::from_secs(3);
 /// How long outcomes are tried before they go to the outbox.
 const SPILL_AFTER: Duration = Duration::from_secs(5);
 
@@ -152,10 +154,18 @@ impl Services {
         match self.try_forward(items.clone()).await {
             Err(error) if is_refusal(&error) && items.len() > 1 => {
                 // One that is refused harms no neighbour.
+                let began = Instant::now();
                 let mut settled = Vec::with_capacity(items.len());
                 for item in items {
-                    settled.extend(Box::pin(self.forward(vec![item])).await?);
+                    if began.elapsed() > ONE_BY_ONE {
+                        break;
+                    }
+                    match Box::pin(self.forward(vec![item])).await {
+                        Ok(one) => settled.extend(one),
+                        Err(_) => break,
+                    }
                 }
+                // The rest is for another try.
                 Ok(settled)
             }
             Err(error) if is_refusal(&error) => {

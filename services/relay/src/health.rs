@@ -34,6 +34,8 @@ struct Known {
     silent: u32,
     last_answer: Option<DateTime<Utc>>,
     last_try: Option<Instant>,
+    /// When a call was first refused since it answered last.
+    suspected: Option<Instant>,
     touched: Option<Instant>,
 }
 
@@ -80,6 +82,21 @@ impl Health {
         })
     }
 
+    /// The call that [`Health::may_try`] let pass was not made.
+    pub fn did_not_try(&self, id: WorkspaceId) {
+        self.with(id, |known| known.last_try = None);
+    }
+
+    /// Whether so long nobody has tried that any call may, however little time it has.
+    #[must_use]
+    pub fn is_long_untried(&self, id: WorkspaceId) -> bool {
+        self.with(id, |known| {
+            let first = *known.suspected.get_or_insert_with(Instant::now);
+            let last = known.last_try.map_or(first, |last| last.max(first));
+            last.elapsed() >= HALF_OPEN * 2
+        })
+    }
+
     /// Silent calls in a row, and when it last answered.
     #[must_use]
     pub fn seen(&self, id: WorkspaceId) -> (u32, Option<DateTime<Utc>>) {
@@ -103,6 +120,7 @@ impl Health {
                     known.silent = 0;
                     known.last_answer = Some(Utc::now());
                     known.last_try = None;
+                    known.suspected = None;
                 });
                 if target.unresponsive {
                     report(app, target, String::new()).await;

@@ -66,11 +66,15 @@ fn has_room(watch: &Watch) -> Result<(), Error> {
     .with_retry_after(std::time::Duration::from_secs(1)))
 }
 
-/// An agent that was observed not to answer is tried now and then; by a call that has
-/// too little time to tell anything it is not.
+/// An agent that was observed not to answer is tried now and then, rather by a call
+/// that has the time to tell something.
 fn may_try(app: &App, message: &Message, clock: &Clock) -> Result<(), Error> {
+    if !message.target.unresponsive {
+        return Ok(());
+    }
+    let id = message.target.id;
     let tells = clock.patience() >= app.config.unresponsive_min_deadline;
-    if !message.target.unresponsive || (tells && app.health.may_try(message.target.id)) {
+    if (tells || app.health.is_long_untried(id)) && app.health.may_try(id) {
         return Ok(());
     }
     Err(message.target.does_not_answer())

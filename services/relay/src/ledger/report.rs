@@ -16,7 +16,7 @@ use crate::record::{self, Ending};
 use crate::store::entries::{self, Settled};
 use crate::store::leases::Leased;
 use crate::store::outbox::{self, Kind};
-use crate::store::{commit, intents};
+use crate::store::{commit, intents, within};
 use crate::target::Target;
 
 /// Entries of one transaction.
@@ -194,7 +194,7 @@ async fn step(app: &App, message: &Leased, status: &str, wanted: bool) {
         }
         commit(tx).await
     };
-    if let Err(error) = told.await {
+    if let Err(error) = within(told).await {
         let error: Error = error;
         tracing::warn!(
             internal = error.internal_text(),
@@ -237,7 +237,12 @@ fn settled(message: &Leased) -> Settled {
 /// `STORE_UNAVAILABLE`.
 pub(crate) async fn expire(app: &App) -> Result<(), Error> {
     let why = ("expired", "expired: it waited for too long");
-    while settle_page(app, Which::Expired, why).await? > 0 {}
+    // What is more than that is for the next look.
+    for _ in 0..10 {
+        if within(settle_page(app, Which::Expired, why)).await? == 0 {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candor_kernel::{Error, ErrorKind, WorkspaceId};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
@@ -42,6 +42,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a workspace is left alone whose messages are on their way, or wait for
 /// their turn; the end of one says it sooner.
 const IN_TURN: Duration = Duration::from_secs(1);
+/// And one with which something went wrong.
+const FAILED_FOR: Duration = Duration::from_secs(2);
 /// How many waiting workspaces are known by name.
 const MOST_WAITING: i64 = 10_000;
 
@@ -100,6 +102,36 @@ struct Worker {
     asked: Mutex<Option<Instant>>,
 }
 
+/// A message on its way: renewed while this lives, however its task ends.
+struct Holding {
+    held: Held,
+    blocked: Blocked,
+    waker: super::Waker,
+    id: Uuid,
+    workspace: WorkspaceId,
+}
+
+impl Holding {
+    fn of(worker: &Worker, id: Uuid, workspace: WorkspaceId) -> Self {
+        worker.held.lock().insert(id);
+        Self {
+            held: Arc::clone(&worker.held),
+            blocked: Arc::clone(&worker.blocked),
+            waker: worker.app.waker.clone(),
+            id,
+            workspace,
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.id);
+        self.blocked.lock().remove(&self.workspace);
+        self.waker.ring();
+    }
+}
+
 /// True once in so long.
 fn is_time(last: &Mutex<Option<Instant>>, every: Duration) -> bool {
     let mut last = last.lock();
@@ -134,10 +166,10 @@ impl Worker {
         let full = due.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
         drop(connection);
         stream::iter(due)
-            .map(|id| Ok(self.serve(WorkspaceId::from_uuid(id))))
-            .try_buffer_unordered(SERVED_AT_ONCE)
-            .try_for_each(|()| std::future::ready(Ok::<_, Error>(())))
-            .await?;
+            .map(|id| self.serve_alone(WorkspaceId::from_uuid(id)))
+            .buffer_unordered(SERVED_AT_ONCE)
+            .collect::<()>()
+            .await;
         if self.places.available_permits() == 0 {
             return Ok(LOOK_EVERY);
         }
@@ -149,6 +181,18 @@ impl Worker {
         Ok(next.map_or(LOOK_EVERY, |seconds| {
             Duration::from_secs_f64(seconds.clamp(0.01, 1.0))
         }))
+    }
+
+    /// What goes wrong with one workspace keeps no other waiting.
+    async fn serve_alone(&self, workspace: WorkspaceId) {
+        if let Err(error) = self.serve(workspace).await {
+            self.leave_alone(workspace, FAILED_FOR);
+            tracing::warn!(
+                %workspace,
+                internal = error.internal_text(),
+                "the messages of a workspace cannot be worked on now: {error}"
+            );
+        }
     }
 
     fn left_alone(&self) -> Vec<Uuid> {
@@ -181,7 +225,14 @@ impl Worker {
         self.app.waker.set_waiting(waiting);
         if is_time(&self.asked, POLLED_EVERY) {
             for id in leases::polled(connection, PAGE).await? {
-                self.ask_polled(WorkspaceId::from_uuid(id)).await?;
+                let asked = self.ask_polled(WorkspaceId::from_uuid(id)).await;
+                if let Err(error) = asked {
+                    tracing::warn!(
+                        workspace = %id,
+                        internal = error.internal_text(),
+                        "whether a workspace still fetches its messages is not known: {error}"
+                    );
+                }
             }
         }
         Ok(())
@@ -228,28 +279,38 @@ impl Worker {
         // counted: one that ends after that takes it back.
         self.leave_alone(workspace, IN_TURN);
         let taken = within(self.take(&target)).await?;
+        if taken.is_empty() && target.unresponsive {
+            self.app.health.did_not_try(workspace);
+        }
         for message in taken {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                // Its lease ends by itself.
-                break;
+                self.give_back(message.id).await?;
+                continue;
             };
-            self.held.lock().insert(message.id);
-            let (app, held, target) = (
-                Arc::clone(&self.app),
-                Arc::clone(&self.held),
-                target.clone(),
-            );
-            let blocked = Arc::clone(&self.blocked);
+            let holding = Holding::of(self, message.id, workspace);
+            let (app, target) = (Arc::clone(&self.app), target.clone());
             self.tasks.spawn(async move {
-                let id = message.id;
                 deliver::deliver(&app, message, &target).await;
-                held.lock().remove(&id);
-                blocked.lock().remove(&target.id);
                 drop(place);
-                app.waker.ring();
+                drop(holding);
             });
         }
         Ok(())
+    }
+
+    /// There was no place for it after all.
+    async fn give_back(&self, id: Uuid) -> Result<(), Error> {
+        let mut connection = self.app.store.connection().await?;
+        let how = leases::Postponed {
+            id,
+            owner: self.app.me,
+            delay_seconds: 1.0,
+            error: "too many messages are on their way",
+            maybe_delivered: false,
+            is_fruitless: false,
+            untried: true,
+        };
+        leases::postpone(&mut connection, how).await
     }
 
     async fn take(&self, target: &Target) -> Result<Vec<Leased>, Error> {
@@ -278,10 +339,14 @@ impl Worker {
 
     /// It fetches its messages from now on: those that wait are listed for it.
     async fn to_be_fetched(&self, workspace: WorkspaceId) -> Result<(), Error> {
-        let mut tx = self.app.store.begin().await?;
-        let unlisted = leases::set_polled(&mut tx, workspace, true).await?;
-        report::list(&mut tx, &unlisted).await?;
-        commit(tx).await?;
+        // A page; the rest is due again at the next look.
+        let listing = within(async {
+            let mut tx = self.app.store.begin().await?;
+            let unlisted = leases::set_polled(&mut tx, workspace, true).await?;
+            report::list(&mut tx, &unlisted).await?;
+            commit(tx).await
+        });
+        listing.await?;
         self.app.bell.ring();
         Ok(())
     }

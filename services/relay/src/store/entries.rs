@@ -448,7 +448,8 @@ pub async fn forget(connection: &mut PgConnection, days: i32, most: i64) -> Resu
     let gone = sqlx::query!(
         r#"DELETE FROM relay.entries WHERE id IN (
                SELECT id FROM relay.entries
-               WHERE settled_at < now() - make_interval(days => $1) LIMIT $2)"#,
+               WHERE settled_at < now() - make_interval(days => $1) LIMIT $2)
+             AND settled_at < now() - make_interval(days => $1)"#,
         days,
         most
     )

@@ -5,6 +5,9 @@ use candor_process::pool::store_error;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// Entries that change their way at once.
+const PAGE: i64 = 100;
+
 /// A message to be sent now.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
@@ -116,7 +119,10 @@ pub async fn take(
            UPDATE relay.entries e
            SET state = 'leased', lease_owner = $2, attempts = attempts + 1,
                lease_until = clock_timestamp() + $4 * interval '1 second'
-           FROM head WHERE e.id = head.id AND head.next_attempt_at <= now()
+           FROM head
+           WHERE e.id = head.id AND head.next_attempt_at <= now()
+             -- As it is when the row is had: it may have been settled meanwhile.
+             AND e.state = 'accepted' AND NOT e.polled
            RETURNING e.id, e.workspace_id, e.caller, e.source, e.message_id, e.method, e.body,
                      e.a2a_version, e.attempts, e.fruitless, e.activity_id, e.delegation_id,
                      e.listed"#,
@@ -245,8 +251,8 @@ pub async fn hurry(connection: &mut PgConnection, workspaces: &[Uuid]) -> Result
     Ok(())
 }
 
-/// A workspace's messages are fetched from now on, or sent: as it is now reached.
-/// Returns those whose row is not in the activity log yet.
+/// A workspace's messages are fetched from now on, or sent: as it is now reached. A page
+/// of them; returns those whose row is not in the activity log yet.
 ///
 /// # Errors
 /// `STORE_UNAVAILABLE`.
@@ -257,10 +263,14 @@ pub async fn set_polled(
 ) -> Result<Vec<Uuid>, Error> {
     let changed = sqlx::query!(
         r#"UPDATE relay.entries SET polled = $2
-           WHERE workspace_id = $1 AND state = 'accepted' AND polled <> $2
+           WHERE id IN (
+               SELECT id FROM relay.entries
+               WHERE workspace_id = $1 AND state = 'accepted' AND polled <> $2
+               ORDER BY priority DESC, n LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING id, listed"#,
         workspace.as_uuid(),
-        polled
+        polled,
+        PAGE
     )
     .fetch_all(connection)
     .await
