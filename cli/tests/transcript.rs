@@ -1,6 +1,7 @@
 //! GET /workspaces/:id/transcript: from the agent, without a word of who asks.
 #![allow(clippy::unwrap_used)]
 
+use candor_identity::scoped;
 use candor_testkit::a2a_agent::{A2aAgent, Behaviour};
 use candor_testkit::agent::FakeAgent;
 use candor_testkit::http::{Answer, Call, Client};
@@ -83,7 +84,7 @@ async fn it_is_the_agents_and_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_credential_reaches_the_agent() {
+async fn no_credential_but_its_own_word_reaches_the_agent() {
     let data = DataDir::new().unwrap();
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
     let settings = [
@@ -124,8 +125,14 @@ async fn no_credential_reaches_the_agent() {
         for (name, value) in &received.headers {
             assert!(!value.contains(ADMIN) && !value.contains(token), "{name}");
         }
-        for name in ["authorization", "cookie", "x-workspace-id"] {
+        for name in ["cookie", "x-workspace-id"] {
             assert!(!names.contains(&name), "{names:?}");
         }
+        // The agent can check that the platform asks, and for what.
+        let bearer = received.header("authorization").unwrap();
+        let word = bearer.strip_prefix("Bearer ").unwrap();
+        let (id, now) = (id.parse().unwrap(), chrono::Utc::now());
+        assert!(scoped::verify(word, token, scoped::TRANSCRIPT, id, now));
+        assert!(!scoped::verify(word, ADMIN, scoped::TRANSCRIPT, id, now));
     }
 }

@@ -14,6 +14,7 @@ pub mod policy;
 mod presented;
 mod refusal;
 mod rejected;
+pub mod scoped;
 mod store;
 
 pub use assertion::{Keys, Signer, Verifier};

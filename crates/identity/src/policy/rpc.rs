@@ -75,6 +75,7 @@ pub const RPCS: &[RpcRow] = rows! {
         "PublishTransient" PlatformOnly Call
         "ResolveTarget" PlatformOnly Call
         "ResolveTargets" PlatformOnly Call
+        "SignForAgent" PlatformOnly Call
         "ReportObservation" PlatformOnly Call
         "NoteOutbound" PlatformOnly Call
         "ReportRejectedBeats" PlatformOnly Call

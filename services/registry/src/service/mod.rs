@@ -116,6 +116,7 @@ unary! {
     append_events: AppendEventsRequest -> AppendEventsResponse = events::append;
     publish_transient: PublishTransientRequest -> PublishTransientResponse = events::publish;
     resolve_target: ResolveTargetRequest -> Target = target::resolve;
+    sign_for_agent: SignForAgentRequest -> SignForAgentResponse = tokens::sign_for_agent;
     resolve_targets: ResolveTargetsRequest -> ResolveTargetsResponse = target::resolve_all;
     report_observation: ReportObservationRequest -> ReportObservationResponse = observation::report;
     note_outbound: NoteOutboundRequest -> NoteOutboundResponse = target::note_outbound;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use candor_identity::Rejection;
+use candor_identity::{Rejection, scoped};
 use candor_kernel::token::TokenHash;
 use candor_kernel::{Error, Reason, Status, TokenId};
 use candor_proto::registry::v1 as pb;
+use chrono::Utc;
 
 use super::registration::mint;
 use super::{Call, checks};
@@ -190,4 +191,19 @@ fn token_record(row: tokens::StoredRow) -> pb::TokenRecord {
         workspace_removed: row.removed,
         revoked_at: row.revoked_at.map(wire::timestamp),
     }
+}
+
+/// The platform's word to an agent (`candor_identity::scoped`).
+pub(super) async fn sign_for_agent(
+    app: Arc<App>,
+    call: Call,
+    request: pb::SignForAgentRequest,
+) -> Result<pb::SignForAgentResponse, Error> {
+    call.platform()?;
+    let id = wire::workspace_id("workspace_id", &request.workspace_id)?;
+    let hashes = tokens::live_hashes(&mut *app.connection().await?, id).await?;
+    let word = scoped::sign(&hashes, &request.purpose, id, Utc::now());
+    Ok(pb::SignForAgentResponse {
+        word: word.unwrap_or_default(),
+    })
 }

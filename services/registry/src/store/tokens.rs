@@ -219,3 +219,24 @@ pub async fn standing(
     .await
     .map_err(store_error)
 }
+
+/// Hashes of a workspace's live tokens, the newest ones.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn live_hashes(
+    connection: &mut PgConnection,
+    id: WorkspaceId,
+) -> Result<Vec<TokenHash>, Error> {
+    let hashes = sqlx::query_scalar!(
+        r#"SELECT token_hash FROM public.workspace_auth_tokens
+           WHERE workspace_id = $1 AND revoked_at IS NULL AND state IN ('pending', 'active')
+           ORDER BY created_at DESC LIMIT 4"#,
+        id.as_uuid()
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)?;
+    let hashes = hashes.into_iter().filter_map(|hash| hash.try_into().ok());
+    Ok(hashes.map(TokenHash).collect())
+}

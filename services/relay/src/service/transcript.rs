@@ -2,24 +2,26 @@
 //!
 //! The agent is told nothing of who asks: no credential of the caller, nor any of
 //! the platform's, goes to an address that the agent chose (contract/flaws.md, 34).
-//! A credential of its own, good for this alone, needs a secret that agent and
-//! platform share, which there is none of yet (`docs/adr/0010-a2a-door.md`).
+//! What goes is a word for this alone, good for a minute, that only who has the
+//! agent's token can check (`candor_identity::scoped`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use candor_egress::{AgentRequest, Collected, DialError, Egress, Progress};
-use candor_identity::Call;
+use candor_identity::{Call, scoped};
 use candor_kernel::{Error, Reason};
 use candor_process::telemetry::propagation::TraceParent;
+use candor_proto::registry::v1 as registry;
 use candor_proto::relay::v1 as pb;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 use crate::app::App;
+use crate::forward::relay;
 use crate::target::Target;
 
 /// What an agent has for its answer.
@@ -40,17 +42,33 @@ pub(super) async fn get(
     call.self_or_operator(id)?;
     let target = Target::resolve(&app.resolver, id, None).await?;
     let url = address(&target, &request.query)?;
-    let asked = tokio::time::timeout(DEADLINE, ask(&app.egress, url));
+    let word = word(&app, &request.workspace_id).await?;
+    let asked = tokio::time::timeout(DEADLINE, ask(&app.egress, url, &word));
     asked
         .await
         .unwrap_or_else(|_| Err(unreachable("no answer in time")))
 }
 
-async fn ask(egress: &Egress, url: Url) -> Result<pb::GetTranscriptResponse, Error> {
+async fn word(app: &App, workspace_id: &str) -> Result<String, Error> {
+    let request = registry::SignForAgentRequest {
+        workspace_id: workspace_id.to_owned(),
+        purpose: scoped::TRANSCRIPT.to_owned(),
+    };
+    let signed = app
+        .services
+        .registry
+        .call(&relay(), request, |mut c, r| async move {
+            c.sign_for_agent(r).await
+        })
+        .await?;
+    Ok(signed.word)
+}
+
+async fn ask(egress: &Egress, url: Url, word: &str) -> Result<pb::GetTranscriptResponse, Error> {
     let request = AgentRequest {
         method: Method::GET,
         url: url.into(),
-        headers: headers(),
+        headers: headers(word),
         body: Bytes::new(),
     };
     let response = match egress.send(request, &Progress::new()).await {
@@ -78,10 +96,16 @@ async fn ask(egress: &Egress, url: Url) -> Result<pb::GetTranscriptResponse, Err
     })
 }
 
-fn headers() -> HeaderMap {
+fn headers(word: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
     headers.insert(USER_AGENT, HeaderValue::from_static("candor"));
+    if let (false, Ok(bearer)) = (
+        word.is_empty(),
+        HeaderValue::try_from(format!("Bearer {word}")),
+    ) {
+        headers.insert(AUTHORIZATION, bearer);
+    }
     let parent = TraceParent::current().map(|parent| parent.to_string());
     if let Some(Ok(parent)) = parent.map(HeaderValue::try_from) {
         headers.insert("traceparent", parent);
