@@ -15,8 +15,7 @@ use crate::store::{commit, delegations, entries, intents};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// After its deadline an intent is given so long (design: section 8), and a process
-/// to be seen again, in seconds.
+/// How long a relay may not be seen before its intents are reported, in seconds.
 const GRACE: f64 = 60.0;
 /// Rows of one batch.
 const PAGE: i64 = 100;

@@ -1,8 +1,8 @@
 //! Group commit of intents (design: sections 8 and 9): an agent is dialled after
 //! its intent is durable (promise P4).
 //!
-//! What arrives together shares one statement and one commit. Nothing waits on
-//! purpose.
+//! What arrives together shares one statement and one commit. An intent never waits on
+//! purpose; to be forgotten it waits for the next one that begins.
 
 mod worker;
 

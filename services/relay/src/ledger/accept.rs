@@ -159,18 +159,13 @@ pub(crate) async fn accept_polled(app: &App, message: Message) -> Result<pb::Acc
 /// `OVERLOADED`, `STORE_UNAVAILABLE`.
 pub(crate) async fn accept_task(
     connection: &mut PgConnection,
-    entry: NewEntry,
+    entry: &NewEntry,
 ) -> Result<(), Error> {
     has_room(connection, entry.workspace).await?;
-    let (is_fetched, id) = (entry.polled, entry.id);
-    let entry = NewEntry {
-        listed: false,
-        ..entry
-    };
-    entries::accept(connection, &entry).await?;
-    if is_fetched {
+    entries::accept(connection, entry).await?;
+    if entry.polled {
         // It must be there to be fetched.
-        report::list(connection, &[id]).await?;
+        report::list(connection, &[entry.id]).await?;
     }
     Ok(())
 }

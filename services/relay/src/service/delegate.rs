@@ -109,7 +109,7 @@ pub(super) async fn delegate(
             delegations::settle(&mut tx, source, &id, Err(error)).await?;
         }
         Meets::Ledger { .. } => {
-            ledger::accept_task(&mut tx, task).await?;
+            ledger::accept_task(&mut tx, &task).await?;
         }
     }
     commit(tx).await?;
@@ -194,8 +194,7 @@ fn task(new: &NewDelegation<'_>, text: &str, polls: bool) -> NewEntry {
         delay: 0.0,
         activity_id: Uuid::now_v7(),
         delegation_id: Some(new.id.to_owned()),
-        // One that is fetched must be there to be fetched.
-        listed: polls,
+        listed: false,
     }
 }
 
