@@ -79,6 +79,12 @@ fn print_workspace(workspace: &pb::Workspace, fence_epoch: i64) {
         show::ago(workspace.last_heartbeat_at.as_ref())
     );
     println!("  runtime says  {:?}", workspace.runtime_state);
+    if let Some(progress) = &workspace.turn_progress {
+        println!(
+            "  turns         {} begun, {} answered, {} failed; moved {} times",
+            progress.begun, progress.answered, progress.failed, progress.moved
+        );
+    }
     println!(
         "  epoch         {} (fence {})",
         workspace.epoch, fence_epoch

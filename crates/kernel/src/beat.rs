@@ -57,6 +57,20 @@ impl RuntimeMetadata {
     }
 }
 
+/// How far an agent has come since its process started, by its own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TurnProgress {
+    /// Turns that began.
+    pub begun: u64,
+    /// Turns that have an answer.
+    pub answered: u64,
+    /// Turns that failed.
+    pub failed: u64,
+    /// Pieces of answers and uses of tools.
+    pub moved: u64,
+}
+
 /// A heartbeat as received. `None` means the field was absent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Beat {
@@ -81,6 +95,8 @@ pub struct Beat {
     pub runtime_metadata: Option<RuntimeMetadata>,
     /// It announces silence until then; extends the lease.
     pub expect_quiet_until: Option<DateTime<Utc>>,
+    /// How far it has come.
+    pub turn_progress: Option<TurnProgress>,
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub mod text;
 pub mod token;
 
 pub use activity::{Source, SourceKind};
-pub use beat::{Beat, BeatForm, RuntimeMetadata};
+pub use beat::{Beat, BeatForm, RuntimeMetadata, TurnProgress};
 pub use caller::{AuthMethod, Caller, WorkspaceCaller};
 pub use causes::{Cause, CauseKind, Causes};
 pub use decision::{

@@ -2,11 +2,13 @@
 
 use candor_kernel::lease::{LeasePolicy, VitalFacts, verdict};
 use candor_kernel::{
-    Beat, BeatForm, Causes, Epoch, Error, RuntimeMetadata, RuntimeState, Status, WorkspaceId,
-    WorkspaceState,
+    Beat, BeatForm, Causes, Epoch, Error, RuntimeMetadata, RuntimeState, Status, TurnProgress,
+    WorkspaceId, WorkspaceState,
 };
 pub use candor_peers::time::{duration, time, timestamp};
 use candor_proto::registry::v1 as pb;
+
+use sqlx::types::Json;
 
 use crate::store::events::StoredEvent;
 use crate::store::workspaces::Shown;
@@ -72,6 +74,12 @@ pub fn beat(request: pb::HeartbeatRequest) -> Result<Beat, Error> {
             idle_timeout_seconds: metadata.idle_timeout_seconds,
         }),
         expect_quiet_until,
+        turn_progress: request.turn_progress.map(|progress| TurnProgress {
+            begun: progress.begun,
+            answered: progress.answered,
+            failed: progress.failed,
+            moved: progress.moved,
+        }),
     })
 }
 
@@ -147,6 +155,12 @@ pub fn workspace(row: Shown, policy: &LeasePolicy) -> Result<pb::Workspace, Erro
         last_rejected_beat: None,
         rejected_beats: 0,
         created_at: row.created_at.map(timestamp),
+        turn_progress: row.turn_progress.map(|Json(progress)| pb::TurnProgress {
+            begun: progress.begun,
+            answered: progress.answered,
+            failed: progress.failed,
+            moved: progress.moved,
+        }),
     })
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::state::WorkspaceState;
-use crate::beat::{Beat, BeatForm};
+use crate::beat::{Beat, BeatForm, TurnProgress};
 
 /// The highest monthly spend that is stored, in US cents.
 pub const MAX_MONTHLY_SPEND: i64 = 1_000_000_000_000;
@@ -33,6 +33,8 @@ pub struct VitalsWrite<'a> {
     pub monthly_spend: Option<i64>,
     /// Announced silence, at most [`MAX_QUIET_SECONDS`] from now.
     pub expect_quiet_until: Option<DateTime<Utc>>,
+    /// How far it has come.
+    pub turn_progress: Option<TurnProgress>,
 }
 
 /// True if the beat speaks for the whole instance; a partial one only updates
@@ -76,6 +78,7 @@ pub fn beat_writes<'a>(
         current_task: beat.current_task.as_deref(),
         monthly_spend,
         expect_quiet_until,
+        turn_progress: beat.turn_progress,
     };
     match (beat.form, full) {
         (BeatForm::Typed, _) => present,

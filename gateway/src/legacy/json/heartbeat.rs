@@ -4,6 +4,8 @@ use super::bind::{BindError, Malformed};
 use super::scan;
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 /// What a beat says. `None` is absent or `null`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeartbeatFields {
@@ -25,6 +27,23 @@ pub struct HeartbeatFields {
     pub runtime_state: Option<String>,
     /// What the runtime says of itself.
     pub runtime_metadata: Option<RuntimeMetadata>,
+    /// No beat is to be expected before then (design section 6); Candor's own addition.
+    pub expect_quiet_until: Option<DateTime<Utc>>,
+    /// How far the agent has come; Candor's own addition.
+    pub turn_progress: Option<TurnProgress>,
+}
+
+/// `turn_progress` of a beat: counts since the agent's process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnProgress {
+    /// Turns that began.
+    pub begun: u64,
+    /// Turns that have an answer.
+    pub answered: u64,
+    /// Turns that failed.
+    pub failed: u64,
+    /// Pieces of answers and uses of tools.
+    pub moved: u64,
 }
 
 /// `runtime_metadata` of a beat.
@@ -47,9 +66,11 @@ enum Field {
     MonthlySpend,
     RuntimeState,
     RuntimeMetadata,
+    ExpectQuietUntil,
+    TurnProgress,
 }
 
-const FIELDS: [(&str, Field); 9] = [
+const FIELDS: [(&str, Field); 11] = [
     ("workspace_id", Field::WorkspaceId),
     ("error_rate", Field::ErrorRate),
     ("sample_error", Field::SampleError),
@@ -59,6 +80,8 @@ const FIELDS: [(&str, Field); 9] = [
     ("monthly_spend", Field::MonthlySpend),
     ("runtime_state", Field::RuntimeState),
     ("runtime_metadata", Field::RuntimeMetadata),
+    ("expect_quiet_until", Field::ExpectQuietUntil),
+    ("turn_progress", Field::TurnProgress),
 ];
 
 /// Raw values by field; the last duplicate overwrites, and only what is left at the end is decoded.
@@ -73,6 +96,8 @@ struct Slots<'de> {
     monthly_spend: Option<&'de str>,
     runtime_state: Option<&'de str>,
     runtime_metadata: Option<&'de str>,
+    expect_quiet_until: Option<&'de str>,
+    turn_progress: Option<&'de str>,
 }
 
 impl<'de> Slots<'de> {
@@ -87,6 +112,8 @@ impl<'de> Slots<'de> {
             Field::MonthlySpend => &mut self.monthly_spend,
             Field::RuntimeState => &mut self.runtime_state,
             Field::RuntimeMetadata => &mut self.runtime_metadata,
+            Field::ExpectQuietUntil => &mut self.expect_quiet_until,
+            Field::TurnProgress => &mut self.turn_progress,
         };
         *slot = Some(raw);
     }
@@ -111,6 +138,8 @@ pub fn parse_heartbeat(body: &[u8]) -> Result<HeartbeatFields, BindError> {
         current_task: read(slots.current_task, scan::string)?,
         monthly_spend: read(slots.monthly_spend, scan::integer)?,
         runtime_state: read(slots.runtime_state, scan::string)?,
+        expect_quiet_until: read(slots.expect_quiet_until, time)?,
+        turn_progress: read(slots.turn_progress, turn_progress)?,
         ..HeartbeatFields::default()
     };
     let active_tasks = small(slots.active_tasks, "active_tasks");
@@ -143,6 +172,40 @@ fn read<T>(
     decode: fn(&str) -> Result<Option<T>, Malformed>,
 ) -> Result<Option<T>, Malformed> {
     slot.map_or(Ok(None), decode)
+}
+
+fn turn_progress(raw: &str) -> Result<Option<TurnProgress>, Malformed> {
+    if raw == "null" {
+        return Ok(None);
+    }
+    let mut progress = TurnProgress::default();
+    let mut wrong = false;
+    scan::members(raw, |name, value| {
+        let slot = match &*name {
+            "begun" => &mut progress.begun,
+            "answered" => &mut progress.answered,
+            "failed" => &mut progress.failed,
+            "moved" => &mut progress.moved,
+            _ => return,
+        };
+        match value.parse() {
+            Ok(count) => *slot = count,
+            Err(_) => wrong = true,
+        }
+    })?;
+    if wrong {
+        Err(Malformed)
+    } else {
+        Ok(Some(progress))
+    }
+}
+
+/// RFC 3339.
+fn time(raw: &str) -> Result<Option<DateTime<Utc>>, Malformed> {
+    scan::string(raw)?
+        .map(|text| DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc()))
+        .transpose()
+        .map_err(|_| Malformed)
 }
 
 fn small(slot: Option<&str>, field: &'static str) -> Result<Option<i32>, BindError> {

@@ -2,7 +2,7 @@
 
 use super::bind::{BindError, Malformed, Object};
 use super::encode::{Map, Members, Struct, Writer, array, error_body};
-use super::heartbeat::{HeartbeatFields, RuntimeMetadata, parse_heartbeat};
+use super::heartbeat::{HeartbeatFields, RuntimeMetadata, TurnProgress, parse_heartbeat};
 use super::time::rfc3339;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -185,7 +185,9 @@ fn deep_nesting_is_no_stack_overflow() {
 fn a_full_beat() {
     let body = br#"{"Workspace_ID":"old","workspace_id":"w","error_rate":0.5,"sample_error":"e","active_tasks":2,
         "uptime_seconds":9,"current_task":"t","monthly_spend":3000000000,"runtime_state":"wedged","other":[{}],
-        "runtime_metadata":{"capabilities":{"scheduler":true,"session":null},"idle_timeout_seconds":60,"x":1}} rest"#;
+        "runtime_metadata":{"capabilities":{"scheduler":true,"session":null},"idle_timeout_seconds":60,"x":1},
+        "expect_quiet_until":"2026-01-02T04:04:05.5+01:00",
+        "turn_progress":{"begun":4,"answered":2,"failed":1,"moved":18446744073709551615,"other":[]}} rest"#;
     let expected = HeartbeatFields {
         workspace_id: "w".into(),
         error_rate: Some(0.5),
@@ -201,6 +203,13 @@ fn a_full_beat() {
                 ("session".into(), false),
             ])),
             idle_timeout_seconds: Some(60),
+        }),
+        expect_quiet_until: Some("2026-01-02T03:04:05.5Z".parse().unwrap()),
+        turn_progress: Some(TurnProgress {
+            begun: 4,
+            answered: 2,
+            failed: 1,
+            moved: u64::MAX,
         }),
     };
     assert_eq!(parse_heartbeat(body), Ok(expected));
@@ -220,6 +229,10 @@ fn beats_need_a_workspace_and_right_types() {
         r#"{"workspace_id":"w","runtime_metadata":[]}"#,
         r#"{"workspace_id":"w","runtime_metadata":{"capabilities":{"a":1}}}"#,
         r#"{"workspace_id":"w","x":}"#,
+        r#"{"workspace_id":"w","expect_quiet_until":"soon"}"#,
+        r#"{"workspace_id":"w","expect_quiet_until":7}"#,
+        r#"{"workspace_id":"w","turn_progress":7}"#,
+        r#"{"workspace_id":"w","turn_progress":{"begun":-1}}"#,
     ] {
         assert_eq!(
             parse_heartbeat(bad.as_bytes()),
@@ -288,6 +301,13 @@ fn beat_by_object(body: &[u8]) -> Result<HeartbeatFields, BindError> {
         current_task: body.string("current_task")?,
         monthly_spend: body.integer_i64("monthly_spend")?,
         runtime_state: body.string("runtime_state")?,
+        expect_quiet_until: body
+            .string("expect_quiet_until")?
+            .map(|text| DateTime::parse_from_rfc3339(&text))
+            .transpose()
+            .map_err(|_| BindError::Malformed)?
+            .map(|time| time.to_utc()),
+        turn_progress: None,
         runtime_metadata,
     })
 }

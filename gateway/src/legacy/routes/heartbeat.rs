@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candor_identity::{BeatStanding, Refusal, Who};
 use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_peers::time::timestamp;
 use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
 
@@ -85,8 +86,14 @@ fn message(fields: HeartbeatFields) -> pb::HeartbeatRequest {
                 .collect(),
             idle_timeout_seconds: metadata.idle_timeout_seconds.map(i64::from),
         }),
-        expect_quiet_until: None,
+        expect_quiet_until: fields.expect_quiet_until.map(timestamp),
         form: pb::BeatForm::LegacyJson.into(),
+        turn_progress: fields.turn_progress.map(|progress| pb::TurnProgress {
+            begun: progress.begun,
+            answered: progress.answered,
+            failed: progress.failed,
+            moved: progress.moved,
+        }),
     }
 }
 

@@ -99,6 +99,7 @@ fn empty(before: &Loaded, caller: &WorkspaceCaller) -> VitalsRow {
         current_task: None,
         monthly_spend: None,
         expect_quiet_until: None,
+        turn_progress: None,
         change: None,
     }
 }
@@ -116,6 +117,7 @@ fn merge_vitals(
     row.last_uptime = writes.uptime_seen.or(row.last_uptime);
     row.monthly_spend = writes.monthly_spend.max(row.monthly_spend);
     row.expect_quiet_until = writes.expect_quiet_until.max(row.expect_quiet_until);
+    row.turn_progress = writes.turn_progress.or(row.turn_progress);
     if let Some(text) = writes.sample_error {
         row.sample_error = Some(text.to_owned());
     }

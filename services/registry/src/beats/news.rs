@@ -159,6 +159,7 @@ mod tests {
             current_task: task.map(str::to_owned),
             monthly_spend: None,
             expect_quiet_until: None,
+            turn_progress: None,
             change: None,
         }
     }

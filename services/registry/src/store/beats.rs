@@ -7,9 +7,10 @@
 //! beat through that a committed revocation had overtaken. Rows come sorted by
 //! id, each id once.
 
-use candor_kernel::{AuthVersion, Epoch, StateVersion, Status, WorkspaceId};
+use candor_kernel::{AuthVersion, Epoch, StateVersion, Status, TurnProgress, WorkspaceId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 /// One workspace's folded beats. `None` leaves a column as it is.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub struct VitalsRow {
     pub current_task: Option<String>,
     pub monthly_spend: Option<i64>,
     pub expect_quiet_until: Option<DateTime<Utc>>,
+    pub turn_progress: Option<TurnProgress>,
     pub change: Option<Change>,
 }
 
@@ -71,6 +73,7 @@ struct Columns<'a> {
     current_task: Vec<Option<&'a str>>,
     spend: Vec<Option<i64>>,
     quiet: Vec<Option<DateTime<Utc>>>,
+    progress: Vec<Option<Json<TurnProgress>>>,
 }
 
 impl<'a> Columns<'a> {
@@ -88,6 +91,7 @@ impl<'a> Columns<'a> {
             columns.current_task.push(row.current_task.as_deref());
             columns.spend.push(row.monthly_spend);
             columns.quiet.push(row.expect_quiet_until);
+            columns.progress.push(row.turn_progress.map(Json));
         }
         columns
     }
@@ -120,6 +124,7 @@ pub async fn write_steady(
                uptime_seconds = coalesce(b.uptime, v.uptime_seconds),
                last_uptime = coalesce(b.last_uptime, v.last_uptime),
                current_task = coalesce(b.current_task, v.current_task),
+               turn_progress = coalesce(b.progress, v.turn_progress),
                monthly_spend = CASE
                  WHEN b.spend IS NULL THEN v.monthly_spend
                  WHEN v.spend_month = date_trunc('month', now() AT TIME ZONE 'UTC')::date
@@ -128,9 +133,10 @@ pub async fn write_steady(
                spend_month = CASE WHEN b.spend IS NULL THEN v.spend_month
                  ELSE date_trunc('month', now() AT TIME ZONE 'UTC')::date END
              FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::text[], $6::int[],
-                         $7::int[], $8::int[], $9::text[], $10::bigint[], $11::timestamptz[])
+                         $7::int[], $8::int[], $9::text[], $10::bigint[], $11::timestamptz[],
+                         $13::jsonb[])
                WITH ORDINALITY AS b(id, sv, av, error_rate, sample_error, active_tasks, uptime,
-                                    last_uptime, current_task, spend, quiet, ord)
+                                    last_uptime, current_task, spend, quiet, progress, ord)
              WHERE v.id = b.id AND v.state_version = b.sv AND v.auth_version = b.av
                -- Another replica saw a later uptime: decide again with it.
                AND coalesce(b.last_uptime >= v.last_uptime, true)
@@ -148,7 +154,8 @@ pub async fn write_steady(
         &c.current_task as &[Option<&str>],
         &c.spend as &[Option<i64>],
         &c.quiet as &[Option<DateTime<Utc>>],
-        lease_seconds
+        lease_seconds,
+        &c.progress as &[Option<Json<TurnProgress>>]
     )
     .fetch_one(connection)
     .await
@@ -225,10 +232,12 @@ pub async fn write_changes(
              SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::text[],
                          $6::int[], $7::int[], $8::int[], $9::text[], $10::bigint[],
                          $11::timestamptz[], $13::bool[], $14::text[], $15::text[], $16::text[],
-                         $17::bool[], $18::text[], $19::text[], $20::text[], $21::text[], $27::bigint[])
+                         $17::bool[], $18::text[], $19::text[], $20::text[], $21::text[], $27::bigint[],
+                         $28::jsonb[])
                WITH ORDINALITY AS b(id, sv, av, error_rate, sample_error, active_tasks, uptime,
                                     last_uptime, current_task, spend, quiet, changed, from_status,
-                                    to_status, causes, seen, state, metadata, rule, evidence, epoch, ord)),
+                                    to_status, causes, seen, state, metadata, rule, evidence, epoch,
+                                    progress, ord)),
            locked AS MATERIALIZED (
              SELECT w.id FROM public.workspaces w JOIN b ON b.id = w.id
              WHERE b.changed AND coalesce(w.status::text, 'provisioning') = b.from_status
@@ -245,6 +254,7 @@ pub async fn write_changes(
                uptime_seconds = coalesce(b.uptime, v.uptime_seconds),
                last_uptime = coalesce(b.last_uptime, v.last_uptime),
                current_task = coalesce(b.current_task, v.current_task),
+               turn_progress = coalesce(b.progress, v.turn_progress),
                monthly_spend = CASE
                  WHEN b.spend IS NULL THEN v.monthly_spend
                  WHEN v.spend_month = date_trunc('month', now() AT TIME ZONE 'UTC')::date
@@ -320,7 +330,8 @@ pub async fn write_changes(
         &e.event_type,
         &e.payload,
         &e.traceparent as &[Option<String>],
-        &h.epoch as &[Option<i64>]
+        &h.epoch as &[Option<i64>],
+        &c.progress as &[Option<Json<TurnProgress>>]
     )
     .fetch_one(connection)
     .await

@@ -1,9 +1,10 @@
 //! Reads workspaces as people and peers see them.
 
-use candor_kernel::{Error, WorkspaceId};
+use candor_kernel::{Error, TurnProgress, WorkspaceId};
 use candor_process::pool::store_error;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 /// Everything shown about a workspace.
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ pub struct Shown {
     pub monthly_spend: i64,
     pub runtime_state: String,
     pub runtime_metadata: Option<serde_json::Value>,
+    pub turn_progress: Option<Json<TurnProgress>>,
     pub causes: serde_json::Value,
     pub epoch: i64,
     pub fence_epoch: i64,
@@ -86,6 +88,7 @@ pub async fn show(connection: &mut PgConnection, which: Which) -> Result<Vec<Sho
                   CASE WHEN v.spend_month < date_trunc('month', now() AT TIME ZONE 'UTC')::date
                        THEN 0 ELSE v.monthly_spend END AS "monthly_spend!",
                   v.runtime_state, v.runtime_metadata, v.causes,
+                  v.turn_progress AS "turn_progress: Json<TurnProgress>",
                   v.epoch, v.fence_epoch, v.state_version, v.full_beat_seen, v.last_heartbeat_at,
                   v.lease_until, now() AS "read_at!"
            FROM public.workspaces w

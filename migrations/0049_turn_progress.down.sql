@@ -1,0 +1,1 @@
+ALTER TABLE registry.workspace_vitals DROP COLUMN turn_progress;
