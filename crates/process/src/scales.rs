@@ -47,6 +47,18 @@ impl Scales {
 }
 
 impl Weight {
+    /// Puts so many bytes more on the scales; false if they are too much.
+    #[must_use]
+    pub fn add(&mut self, bytes: usize) -> bool {
+        let before = self.scales.load.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.scales.most {
+            self.scales.load.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += bytes;
+        true
+    }
+
     /// In bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -72,7 +84,10 @@ mod tests {
         assert!(scales.weigh(40).is_none());
         assert!(scales.weigh(1).is_some());
         drop(first);
-        assert!(scales.weigh(40).is_some());
+        let mut grows = scales.weigh(40).unwrap();
+        assert!(grows.add(24) && !grows.add(1));
+        assert_eq!((grows.bytes(), scales.load()), (64, 64));
+        drop(grows);
         assert_eq!(scales.load(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use candor_kernel::{Error, Reason};
 use candor_proto::relay::v1 as pb;
@@ -37,7 +37,9 @@ pub(crate) async fn card(app: Arc<App>, call: Call) -> Answer {
             c.get_agent_card(r).await
         })
         .await?;
-    let is_known = is_known(&call.headers, &card.etag);
+    let known = call.headers.get_all(IF_NONE_MATCH).into_iter();
+    let is_known =
+        candor_a2a::card::is_known(known.filter_map(|value| value.to_str().ok()), &card.etag);
     let mut response = match is_known {
         true => Response::new(Body::empty()),
         false => Response::new(Body::from(card.card)),
@@ -56,36 +58,4 @@ pub(crate) async fn card(app: Arc<App>, call: Call) -> Answer {
         }
     }
     Ok(response)
-}
-
-/// Whether the reader has this very card (RFC 9110, section 13.1.2).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get_all(IF_NONE_MATCH).into_iter();
-    known
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_card_is_known_by_its_tag() {
-        let known = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(IF_NONE_MATCH, value.parse().unwrap());
-            is_known(&headers, "\"a\"")
-        };
-        for same in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
-            assert!(known(same), "{same}");
-        }
-        for other in ["\"b\"", "a", ""] {
-            assert!(!known(other), "{other}");
-        }
-        assert!(!is_known(&HeaderMap::new(), "\"a\""));
-    }
 }

@@ -96,6 +96,14 @@ pub struct SharedArgs {
     /// How long calls in progress may take to end after a signal.
     #[arg(long, env = "CANDOR_DRAIN_DEADLINE", value_name = "DURATION")]
     pub drain_deadline: Option<String>,
+    /// Logs and traces.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+}
+
+/// Logs and traces of any process, as text.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TelemetryArgs {
     /// What is logged, as `info,candor_registry=debug`.
     #[arg(long, env = "CANDOR_LOG", value_name = "FILTER")]
     pub log: Option<String>,

@@ -9,7 +9,7 @@ pub mod ports;
 mod problems;
 mod shared;
 
-pub use args::SharedArgs;
+pub use args::{SharedArgs, TelemetryArgs};
 pub use duration::{DurationError, parse_duration};
 pub use listener::{AuthMode, Exposure};
 pub use problems::{ConfigError, Problems, Secret};

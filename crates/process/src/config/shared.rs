@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::args::SharedArgs;
+use super::args::{SharedArgs, TelemetryArgs};
 use super::parsers::{
     address, collector_url, database, http_address, log_filter, log_format, positive, share,
     web_url,
@@ -162,7 +162,7 @@ impl SharedArgs {
                 &["EXTERNAL_PLATFORM_URL"],
                 web_url,
             ),
-            telemetry: self.telemetry(&mut problems),
+            telemetry: self.telemetry.resolve(&mut problems),
             drain_deadline: problems
                 .parse(
                     "--drain-deadline",
@@ -272,8 +272,11 @@ impl SharedArgs {
                 .unwrap_or(RETENTION_DAYS),
         }
     }
+}
 
-    fn telemetry(&self, problems: &mut Problems<'_>) -> TelemetrySettings {
+impl TelemetryArgs {
+    /// Parses them; the service's name is the caller's to set.
+    pub fn resolve(&self, problems: &mut Problems<'_>) -> TelemetrySettings {
         let defaults = TelemetrySettings::new("candor");
         TelemetrySettings {
             filter: problems
