@@ -18,13 +18,14 @@
 mod members;
 mod privacy;
 mod spoken;
+mod tag;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::object::{Object, camel_case};
 use crate::version::Version;
 pub use spoken::{Spoken, spoken, version_of};
+pub use tag::{etag, is_known};
 
 /// The binding that every workspace has.
 const JSONRPC: &str = "JSONRPC";
@@ -126,14 +127,8 @@ pub fn publish(stored: Option<&str>, workspace: &Workspace<'_>, door: &Door<'_>)
     }
 
     let json = Value::Object(card).to_string();
-    let digest = Sha256::digest(json.as_bytes());
-    let hex: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     PublishedCard {
-        etag: format!("\"{hex}\""),
+        etag: etag(&json),
         json,
     }
 }
