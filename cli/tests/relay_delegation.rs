@@ -208,6 +208,24 @@ async fn a_task_that_is_refused_or_goes_wrong_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_full_and_says_when_to_come_again_is_come_to_again() {
+    let mut world = World::start().await;
+    let full = Behaviour::Status {
+        code: 503,
+        body: r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"busy"}}"#.into(),
+        content_type: "application/json".into(),
+        headers: vec![("retry-after".into(), "1".into())],
+    };
+    world.target.agent.set(full);
+    let target = world.target.id().to_owned();
+    world.delegated(&target, "patient").await;
+    world.target.agent.wait_for_requests(2).await.unwrap();
+    world.target.agent.set(Behaviour::Task);
+    let done = "delegate completed, delegate_result completed artifact: do it";
+    world.rows_become(done).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_was_noted_is_completed_by_its_queued_message() {
     let mut world = World::start().await;
     world.target.agent.set(Behaviour::Eof);

@@ -126,7 +126,7 @@ fn judge(attempt: Attempt, message: &Leased, target: &Target) -> Verdict {
             maybe_delivered: error.was_written(),
             is_fruitless: false,
         },
-        Attempt::Expired(expired, sent) => fruitless(message, &expired.text(), sent, None, target),
+        Attempt::Expired(expired, sent) => fruitless(message, &expired.text(), sent, target),
         Attempt::Lost(head, why) if head.confirms() => Verdict::Delivered(
             Ending {
                 status: "ok",
@@ -136,7 +136,7 @@ fn judge(attempt: Attempt, message: &Leased, target: &Target) -> Verdict {
             },
             None,
         ),
-        Attempt::Lost(_, why) => fruitless(message, &why, true, None, target),
+        Attempt::Lost(_, why) => fruitless(message, &why, true, target),
         Attempt::TooLarge(head) if !head.confirms() => {
             let why = format!("the agent answered {}", head.status.as_u16());
             Verdict::Failed(Ending::failed(&target.name, &why), None)
@@ -154,18 +154,12 @@ fn judge(attempt: Attempt, message: &Leased, target: &Target) -> Verdict {
 }
 
 /// An attempt that must not be repeated for ever.
-fn fruitless(
-    message: &Leased,
-    why: &str,
-    maybe_delivered: bool,
-    retry_after: Option<&str>,
-    target: &Target,
-) -> Verdict {
+fn fruitless(message: &Leased, why: &str, maybe_delivered: bool, target: &Target) -> Verdict {
     if message.fruitless + 1 >= retry::MOST_FRUITLESS || message.is_task() {
         return Verdict::Failed(Ending::failed(&target.name, why), None);
     }
     Verdict::Later {
-        after: retry::asked(retry_after, message.attempts),
+        after: retry::pause(message.attempts),
         error: why.to_owned(),
         maybe_delivered,
         is_fruitless: true,
@@ -184,7 +178,17 @@ fn answered(head: Head, body: Bytes, message: &Leased, target: &Target) -> Verdi
     );
     if again {
         let why = format!("the agent answered {}", head.status.as_u16());
-        return fruitless(message, &why, false, head.retry_after.as_deref(), target);
+        return match head.retry_after.as_deref() {
+            // It did not begin, and says when to come again: as busy as one that closes
+            // the connection, a task's agent too.
+            Some(pause) => Verdict::Later {
+                after: retry::asked(pause, message.attempts).max(retry::pause(message.attempts)),
+                error: why,
+                maybe_delivered: false,
+                is_fruitless: false,
+            },
+            None => fruitless(message, &why, false, target),
+        };
     }
     let ending = reply::ending(&head, &body);
     if head.confirms() && !head.status.is_redirection() {

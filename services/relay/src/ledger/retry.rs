@@ -8,8 +8,8 @@ use rand::Rng as _;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest one.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Attempts that may end without an answer in time, or with one that says to come
-/// again, before a message is reported as failed.
+/// Attempts that may end without an answer in time, or with one that says to come again
+/// and not when, before a message is reported as failed.
 pub(super) const MOST_FRUITLESS: i32 = 5;
 /// A workspace that cannot be sent anything now is looked at again so often; events
 /// say it sooner.
@@ -24,10 +24,10 @@ pub(super) fn pause(attempts: i32) -> Duration {
 }
 
 /// What an agent's Retry-After asks for, within reason.
-pub(super) fn asked(retry_after: Option<&str>, attempts: i32) -> Duration {
-    let asked = retry_after.and_then(|text| text.trim().parse::<u64>().ok());
+pub(super) fn asked(retry_after: &str, attempts: i32) -> Duration {
+    let asked = retry_after.trim().parse::<u64>();
     asked.map_or_else(
-        || pause(attempts),
+        |_| pause(attempts),
         |seconds| Duration::from_secs(seconds).clamp(FIRST, LONGEST * 10),
     )
 }
@@ -49,9 +49,9 @@ mod tests {
 
     #[test]
     fn an_agent_may_ask_for_a_pause() {
-        assert_eq!(asked(Some("7"), 1), Duration::from_secs(7));
-        assert_eq!(asked(Some("0"), 1), FIRST);
-        assert_eq!(asked(Some("99999999"), 1), LONGEST * 10);
-        assert!(asked(Some("tomorrow"), 1) <= FIRST.mul_f64(1.2));
+        assert_eq!(asked("7", 1), Duration::from_secs(7));
+        assert_eq!(asked("0", 1), FIRST);
+        assert_eq!(asked("99999999", 1), LONGEST * 10);
+        assert!(asked("tomorrow", 1) <= FIRST.mul_f64(1.2));
     }
 }
