@@ -12,7 +12,10 @@
 pub mod a2a_agent;
 pub mod a2a_workspace;
 pub mod agent;
+pub mod chat;
+pub mod claude_stand_in;
 pub mod clock;
+pub mod fake_platform;
 pub mod grpc_reflect;
 pub mod history;
 pub mod http;
@@ -24,4 +27,5 @@ pub mod platform;
 pub mod postgres;
 pub mod process;
 pub mod replay;
+pub mod runtime;
 pub mod wait;

@@ -52,6 +52,16 @@ pub struct Process {
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<VecDeque<String>>>);
 
+/// Whether a process runs. One that has ended and was not waited for does not.
+#[must_use]
+pub fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let zombie = stat
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'));
+    kill(Pid::from_raw(pid), None).is_ok() && !zombie
+}
+
 // === impl StartError ===
 
 /// As `Display`: tests that unwrap show the program's output line by line.

@@ -2,6 +2,7 @@
 //! with.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -149,11 +150,7 @@ pub(super) async fn write_stream(
     (events, gate): (usize, &Gate),
     written: impl Fn(usize),
 ) -> io::Result<()> {
-    let fields = [
-        ("content-type", "text/event-stream".to_owned()),
-        ("transfer-encoding", "chunked".to_owned()),
-    ];
-    to.write_all(head(200, &fields).as_bytes()).await?;
+    to.write_all(head_of_stream().as_bytes()).await?;
     let id = request.json()["id"].clone();
     for n in 1..=events {
         gate.reached(n).await;
@@ -166,9 +163,37 @@ pub(super) async fn write_stream(
                 "kind": "message", "role": "agent", "messageId": format!("update-{n}"),
                 "parts": [{"kind": "text", "text": text}]}}}});
         let event = format!("data: {event}\n\n");
-        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-        to.write_all(chunk.as_bytes()).await?;
+        to.write_all(chunk(&event).as_bytes()).await?;
         written(event.len());
     }
     to.write_all(b"0\r\n\r\n").await
+}
+
+/// Comments, each a chunk, until the gate has reached 1; then one event.
+pub(super) async fn write_pings(
+    to: &mut (impl AsyncWrite + Unpin),
+    request: &Received,
+    (each, gate): (Duration, &Gate),
+) -> io::Result<()> {
+    to.write_all(head_of_stream().as_bytes()).await?;
+    while tokio::time::timeout(each, gate.reached(1)).await.is_err() {
+        to.write_all(chunk(": ping\r\n\r\n").as_bytes()).await?;
+    }
+    let event = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": {
+        "kind": "status-update", "taskId": "t1", "contextId": "c1", "final": true,
+        "status": {"state": "completed"}}});
+    let event = chunk(&format!("data: {event}\r\n\r\n"));
+    to.write_all(format!("{event}0\r\n\r\n").as_bytes()).await
+}
+
+fn head_of_stream() -> String {
+    let fields = [
+        ("content-type", "text/event-stream".to_owned()),
+        ("transfer-encoding", "chunked".to_owned()),
+    ];
+    head(200, &fields)
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
 }

@@ -51,6 +51,9 @@ pub enum Behaviour {
     /// Server-sent events: so many status updates of a task, the last one final.
     /// The head goes out at once; event n, from 1, once the gate has reached n.
     Stream(usize, Gate),
+    /// Server-sent events of a process whose brain is stuck: the head, and a comment
+    /// each so long, until the gate is open or has reached 1; then a last status update.
+    Pings(Duration, Gate),
     /// The head of an echo and half of the body that it announced, then the end.
     Broken,
     /// An echo whose body has about so many bytes.

@@ -181,6 +181,9 @@ async fn answer(
             let written = |bytes| shared.count(|counts| counts.written += bytes);
             answer::write_stream(to, request, (events, &gate), written).await?;
         }
+        Behaviour::Pings(each, gate) => {
+            answer::write_pings(to, request, (each, &gate)).await?;
+        }
         other => whole(request, &other).write(to).await?,
     }
     Ok(Then::GoOn)
