@@ -51,13 +51,17 @@ bench: setup ## Measure beats against floors of the same run, the activity log, 
 	bench/run
 
 .PHONY: gate
-gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, a browser, A2A's SDK, bench
+gate: test ## Everything: test, grpcurl, buf, cargo-deny, independent replay, a browser, A2A's SDK, the runtime, its sidecar, the Claude CLI, bench
 	scripts/check-buf
 	scripts/check-deny
 	scripts/check-grpcurl
 	scripts/check-replay
 	scripts/check-browser
 	scripts/check-a2a-sdk
+	scripts/check-a2a-runtime
+	scripts/check-sidecar
+	scripts/check-claude-cli
+	scripts/check-runtime-memory
 	bench/run
 
 .PHONY: sqlx
