@@ -227,6 +227,24 @@ async fn a_stuck_agent_whose_server_keeps_its_streams_open_is_wedged_by_its_mess
 }
 
 #[tokio::test]
+async fn the_head_of_a_stream_gives_its_agent_no_more_time() {
+    let agent = A2aAgent::start().await.unwrap();
+    let sidecar = Sidecar::start(ProxySettings {
+        idle_timeout: Duration::from_millis(200),
+        // Before a second budget would be over.
+        ceiling: Duration::from_millis(300),
+        ..patient(&agent.url())
+    })
+    .await;
+    agent.set(Behaviour::Stream(1, Gate::closed()));
+    let text = sidecar.ask(stream("s")).await.text();
+    assert!(
+        text.contains("nothing came from the agent for 0.2 s"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_message_of_whose_answer_nothing_came_by_its_ceiling_is_unanswered() {
     let agent = A2aAgent::start().await.unwrap();
     let gate = Gate::closed();

@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// The weight of a request among all that are read or worked on, until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    _weights: Vec<Weight>,
+    _weight: Option<Weight>,
 }
 
 /// Why a body is not there.
@@ -44,7 +44,8 @@ pub(super) async fn read(body: Body, scales: &Scales) -> Result<(Bytes, Held), N
 async fn collect(body: Body, scales: &Scales) -> Result<(Bytes, Held), NotRead> {
     let refused = |status, words| Err(NotRead::Refused(status, words));
     let mut chunks = body.into_data_stream();
-    let (mut read, mut weights) = (BytesMut::new(), Vec::new());
+    let mut read = BytesMut::new();
+    let mut weight: Option<Weight> = None;
     while let Some(chunk) = chunks.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
@@ -59,11 +60,19 @@ async fn collect(body: Body, scales: &Scales) -> Result<(Bytes, Held), NotRead> 
             return refused(StatusCode::PAYLOAD_TOO_LARGE, words);
         }
         let weighed = length.saturating_sub(FREE) - read.len().saturating_sub(FREE);
-        if weighed > 0 {
-            weights.push(scales.weigh(weighed).ok_or(NotRead::NoRoom)?);
+        let fits = match &mut weight {
+            _ if weighed == 0 => true,
+            Some(weight) => weight.add(weighed),
+            None => {
+                weight = scales.weigh(weighed);
+                weight.is_some()
+            }
+        };
+        if !fits {
+            return Err(NotRead::NoRoom);
         }
         read.extend_from_slice(&chunk);
     }
-    let held = Held { _weights: weights };
+    let held = Held { _weight: weight };
     Ok((read.freeze(), held))
 }
