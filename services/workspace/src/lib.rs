@@ -8,6 +8,7 @@
 //! says it.
 
 pub mod a2a;
+mod durable;
 pub mod executor;
 pub mod heartbeat;
 pub mod inbox;

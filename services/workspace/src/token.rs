@@ -1,19 +1,17 @@
 //! The workspace's token: a file that whoever starts the workspace writes before, or
 //! that this process writes when the platform gives it one (design section 4).
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use candor_process::config::Secret;
 use parking_lot::Mutex;
-use tempfile::NamedTempFile;
+
+use crate::durable;
 
 /// The file's name below `CONFIGS_DIR`.
 pub const FILE: &str = ".auth_token";
-/// Readable by its owner alone.
-const MODE: u32 = 0o600;
 /// A token is 43 characters long; what is far longer is another file.
 const LONGEST: u64 = 4_096;
 
@@ -62,22 +60,9 @@ impl TokenStore {
     /// When the file cannot be written; the cache has the token all the same, since
     /// the platform gives it once.
     pub fn save(&self, token: &str) -> io::Result<()> {
-        let written = self.write(token);
+        let written = durable::replace(&self.path, token.as_bytes());
         *self.cached.lock() = Some(Secret::new(token));
         written
-    }
-
-    fn write(&self, token: &str) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        // A temporary file is created for its owner alone; its mode is never wider.
-        let mut file = NamedTempFile::new_in(folder)?;
-        file.as_file()
-            .set_permissions(Permissions::from_mode(MODE))?;
-        file.write_all(token.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        fs::File::open(folder)?.sync_all()
     }
 }
 
@@ -99,6 +84,8 @@ fn read(path: &Path) -> io::Result<Option<Secret>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn text(store: &TokenStore) -> Option<String> {

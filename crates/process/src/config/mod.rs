@@ -12,5 +12,6 @@ mod shared;
 pub use args::{SharedArgs, TelemetryArgs};
 pub use duration::{DurationError, parse_duration};
 pub use listener::{AuthMode, Exposure};
+pub use parsers::address;
 pub use problems::{ConfigError, Problems, Secret};
 pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, Security, SharedConfig};

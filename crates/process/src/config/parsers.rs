@@ -13,8 +13,11 @@ pub(super) fn database(text: &str) -> Result<PgConnectOptions, String> {
     PgConnectOptions::from_str(text).map_err(|error| format!("no Postgres URL: {error}"))
 }
 
-/// An address; `localhost` is 127.0.0.1, so that nothing is looked up.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+/// Reads an address; `localhost` is 127.0.0.1, so that nothing is looked up.
+///
+/// # Errors
+/// The text, and how addresses are written.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),

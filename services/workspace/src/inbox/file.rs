@@ -1,12 +1,11 @@
 //! The state's file: whole or not at all, whenever the process ends.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use super::state::State;
+use crate::durable;
 
 /// Below `CONFIGS_DIR`.
 const FOLDER: &str = ".candor";
@@ -51,12 +50,7 @@ impl StateFile {
 
     /// Writes it down; when this returns, it is there after a crash as well.
     pub(super) fn write(&self, state: &State) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer(&mut file, state)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(self.folder.join(NAME))?;
-        File::open(&self.folder)?.sync_all()
+        durable::replace(&self.folder.join(NAME), &serde_json::to_vec(state)?)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use candor_kernel::WorkspaceId;
-use candor_process::config::{ConfigError, Problems, parse_duration};
+use candor_process::config::{ConfigError, Problems, address, parse_duration};
 use candor_process::telemetry::TelemetrySettings;
 use url::Url;
 
@@ -373,14 +373,6 @@ fn nobody() -> WorkspaceId {
 fn default_platform() -> Url {
     // A constant that parses; the alternative would be a panic.
     Url::parse("http://127.0.0.1:8080").unwrap_or_else(|_| unreachable!())
-}
-
-/// An address; `localhost` is 127.0.0.1, so that nothing is looked up.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
-    numeric
-        .parse()
-        .map_err(|_| format!("`{text}` is no address: write 0.0.0.0:8000"))
 }
 
 fn http_url(text: &str) -> Result<Url, String> {

@@ -149,7 +149,7 @@ impl Vitals {
     /// The platform, or a signal, said what this process is.
     pub fn stand(&self, standing: Standing) {
         let mut inner = self.inner.lock();
-        if inner.standing.yields_to(standing) {
+        if inner.standing.may_change() {
             inner.standing = standing;
         }
     }

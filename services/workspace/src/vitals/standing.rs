@@ -35,7 +35,7 @@ impl Standing {
     }
 
     /// Nothing takes the order to end back.
-    pub(super) fn yields_to(self, _to: Self) -> bool {
-        self != Self::Draining
+    pub(super) const fn may_change(self) -> bool {
+        !matches!(self, Self::Draining)
     }
 }

@@ -1,11 +1,11 @@
 //! Which conversation the agent is in: an id that the CLI gave, kept in a file.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use tempfile::NamedTempFile;
+
+use crate::durable;
 
 /// Longest id, in characters; the CLI's are UUIDs.
 const LONGEST: usize = 128;
@@ -65,7 +65,7 @@ impl Session {
         if state.known.as_ref() == Some(&id) {
             return;
         }
-        if let Err(error) = write(&self.file, &id) {
+        if let Err(error) = durable::replace(&self.file, id.as_bytes()) {
             tracing::warn!(%error, "the session's id is not kept: a new process starts anew");
         }
         state.known = Some(id.clone());
@@ -84,20 +84,6 @@ fn valid(id: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let good = (1..=LONGEST).contains(&id.len()) && !id.starts_with('-') && id.bytes().all(fits);
     good.then(|| id.to_owned())
-}
-
-/// Whole or not at all.
-fn write(file: &Path, id: &str) -> io::Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut whole = NamedTempFile::new_in(folder)?;
-    whole.write_all(id.as_bytes())?;
-    whole.as_file().sync_all()?;
-    whole.persist(file)?;
-    Ok(())
 }
 
 #[cfg(test)]
