@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=a2a");
     let files = [
         "candor/activity/v1/activity.proto",
+        "candor/provisioner/v1/provisioner.proto",
         "candor/registry/v1/registry.proto",
         "candor/relay/v1/relay.proto",
     ];

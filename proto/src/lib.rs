@@ -23,6 +23,15 @@ pub mod activity {
     }
 }
 
+/// Instances, and what they are made of.
+pub mod provisioner {
+    /// `candor.provisioner.v1`.
+    #[allow(clippy::all, missing_docs)]
+    pub mod v1 {
+        tonic::include_proto!("candor.provisioner.v1");
+    }
+}
+
 /// Workspaces, beats, status, tokens, events.
 pub mod registry {
     /// `candor.registry.v1`.

@@ -22,6 +22,21 @@ pub struct Call {
     pub traceparent: Option<TraceParent>,
 }
 
+/// Times that what was presented is looked at, when each look was overtaken by a change
+/// of the workspace's credentials: a restart makes several within moments, and none of
+/// them refuses anybody.
+pub const MOST_LOOKS: u8 = 6;
+
+/// Every look was overtaken: nothing was refused, and nothing is known.
+#[must_use]
+pub fn overtaken() -> Error {
+    Error::new(
+        Reason::Contention,
+        "the workspace's credentials change too often right now — retry shortly",
+    )
+    .with_retry_after(Duration::from_secs(1))
+}
+
 impl Call {
     /// Reads what the layers left with a request.
     ///

@@ -126,18 +126,19 @@ async fn a_method_without_a_row_does_not_exist() {
 async fn who_speaks_for_the_workspace_of_the_message_is_nobody_until_it_is_read() {
     let (world, recorder) = (World::new(), Recorder::default());
     let methods = [
-        "Register",
-        "Heartbeat",
-        "HeartbeatStream",
-        "UpdateAgentCard",
-        "GetState",
+        path("Register"),
+        path("Heartbeat"),
+        path("HeartbeatStream"),
+        path("UpdateAgentCard"),
+        path("GetState"),
+        "/candor.provisioner.v1.ProvisionerService/GetSecretValues".to_owned(),
     ];
     for (method, mode) in methods
         .iter()
         .flat_map(|method| MODES.map(|mode| (method, mode)))
     {
         for token in [None, Some(MANUAL), Some(JUNK), Some(ADMIN)] {
-            let mut call = request(&path(method));
+            let mut call = request(method);
             if let Some(token) = token {
                 call = call.header("authorization", bearer(token));
             }

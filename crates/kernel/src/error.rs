@@ -68,6 +68,8 @@ reasons! {
     ParentNotFound = "PARENT_NOT_FOUND" => InvalidArgument,
     /// No workspace has this id.
     WorkspaceNotFound = "WORKSPACE_NOT_FOUND" => NotFound,
+    /// The workspace has no file of this path.
+    FileNotFound = "FILE_NOT_FOUND" => NotFound,
     /// The workspace was removed.
     WorkspaceRemoved = "WORKSPACE_REMOVED" => Gone,
     /// No live token has this id.
@@ -78,6 +80,8 @@ reasons! {
     ConfirmationRequired = "CONFIRMATION_REQUIRED" => Conflict,
     /// The state machine refuses this event in this status.
     TransitionRefused = "TRANSITION_REFUSED" => Conflict,
+    /// The workspace works on something; fact `active_tasks`.
+    ActiveTasks = "ACTIVE_TASKS" => Conflict,
     /// The workspace exists, but has no address to reach it by.
     NoAddress = "NO_ADDRESS" => Conflict,
     /// An event with this id exists with other contents.
@@ -106,6 +110,12 @@ reasons! {
     Contention = "CONTENTION" => Unavailable,
     /// A peer process does not answer.
     PeerUnavailable = "PEER_UNAVAILABLE" => Unavailable,
+    /// No backend runs instances of this workspace.
+    NoBackend = "NO_BACKEND" => Unavailable,
+    /// An instance that is to end has not ended yet.
+    InstanceStillRuns = "INSTANCE_STILL_RUNS" => Unavailable,
+    /// What runs a workspace's instance does not answer: nothing is known of it.
+    InstanceUnreachable = "INSTANCE_UNREACHABLE" => Unavailable,
     /// The process is shutting down.
     Draining = "DRAINING" => Unavailable,
     /// The workspace has no address to send a message to; fact `status`.
@@ -134,6 +144,12 @@ reasons! {
     QueueEntryNotFound = "QUEUE_ENTRY_NOT_FOUND" => NotFound,
     /// The message is delivered, or on its way.
     QueueEntrySettled = "QUEUE_ENTRY_SETTLED" => Conflict,
+    /// No secret has this name.
+    SecretNotFound = "SECRET_NOT_FOUND" => NotFound,
+    /// Stored secrets do not open with the keys of now; fact `failed_keys`, a JSON list.
+    SecretUnreadable = "SECRET_UNREADABLE" => Internal,
+    /// Secrets cannot be sealed: no key is set.
+    NoEncryptionKey = "NO_ENCRYPTION_KEY" => Conflict,
     /// The feature does not exist on this platform.
     NotAvailable = "NOT_AVAILABLE" => Unimplemented,
     /// A defect of ours.

@@ -12,6 +12,7 @@ pub mod causes;
 pub mod decision;
 pub mod error;
 pub mod id;
+pub mod json;
 pub mod lease;
 pub mod rules;
 pub mod status;

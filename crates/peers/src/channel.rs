@@ -44,6 +44,8 @@ pub enum Peer {
     ActivityLog,
     /// Messages.
     Relay,
+    /// Instances.
+    Provisioner,
 }
 
 impl Peer {
@@ -54,6 +56,7 @@ impl Peer {
             Self::Registry => "candor.registry.v1.RegistryService",
             Self::ActivityLog => "candor.activity.v1.ActivityLogService",
             Self::Relay => "candor.relay.v1.RelayService",
+            Self::Provisioner => "candor.provisioner.v1.ProvisionerService",
         }
     }
 
@@ -62,7 +65,7 @@ impl Peer {
         match self {
             // Answers are passed on at the pace of their readers.
             Self::Relay => 64 * 1024,
-            Self::Registry | Self::ActivityLog => 1024 * 1024,
+            Self::Registry | Self::ActivityLog | Self::Provisioner => 1024 * 1024,
         }
     }
 
@@ -71,7 +74,7 @@ impl Peer {
         match self {
             // Room for every stream: slow readers hold up nobody else.
             Self::Relay => 512 * 1024 * 1024,
-            Self::Registry | Self::ActivityLog => 4 * 1024 * 1024,
+            Self::Registry | Self::ActivityLog | Self::Provisioner => 4 * 1024 * 1024,
         }
     }
 
@@ -81,6 +84,7 @@ impl Peer {
             Self::Registry => "--registry",
             Self::ActivityLog => "--activity-log",
             Self::Relay => "--relay",
+            Self::Provisioner => "--provisioner",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use candor_kernel::{Caller, Error, Reason};
 use candor_process::grpc::{ANSWER_LIMIT, from_status};
 use candor_proto::activity::v1::activity_log_service_client::ActivityLogServiceClient;
+use candor_proto::provisioner::v1::provisioner_service_client::ProvisionerServiceClient;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use candor_proto::relay::v1::relay_service_client::RelayServiceClient;
 
@@ -72,6 +73,8 @@ clients! {
     ActivityClient(ActivityLogServiceClient);
     /// The relay as its callers see it; cheap to clone.
     RelayClient(RelayServiceClient);
+    /// The provisioner as its callers see it; cheap to clone.
+    ProvisionerClient(ProvisionerServiceClient);
 }
 
 async fn answered<Res>(

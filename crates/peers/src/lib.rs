@@ -8,6 +8,8 @@ mod rejected;
 pub mod time;
 
 pub use channel::{GrpcChannel, Peer, RemoteError, connect, local};
-pub use client::{ActivityClient, DEADLINE, RegistryClient, RelayClient, no_answer};
+pub use client::{
+    ActivityClient, DEADLINE, ProvisionerClient, RegistryClient, RelayClient, no_answer,
+};
 pub use credentials::RemoteCredentials;
 pub use rejected::report_rejected;

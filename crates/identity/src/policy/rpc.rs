@@ -53,6 +53,36 @@ pub const RPCS: &[RpcRow] = rows! {
         "GetObservation" Operator Call
         "SetObservation" Operator Call
     }
+    "candor.provisioner.v1.ProvisionerService" {
+        "RestartWorkspace" WorkspaceOrOperator Call
+        "PauseWorkspace" WorkspaceOrOperator Call
+        "ResumeWorkspace" WorkspaceOrOperator Call
+        "HibernateWorkspace" WorkspaceOrOperator Call
+        "ReportBootstrapFailure" Operator Call
+        "ExpandWorkspace" WorkspaceOrOperator Call
+        "CollapseWorkspace" WorkspaceOrOperator Call
+        "AwaitRemoval" Operator Call
+        "ExplainInstance" WorkspaceOrOperator Call
+        "ListBackends" Operator Call
+        "GetPolicy" WorkspaceOrOperator Call
+        "SetPolicy" Operator Call
+        "ListSecrets" WorkspaceOrOperator Call
+        "PutSecret" WorkspaceOrOperator Call
+        "DeleteSecret" WorkspaceOrOperator Call
+        "GetSecretValues" OwnWorkspace Call
+        "RotateSecrets" Operator Call
+        "GetModel" WorkspaceOrOperator Call
+        "SetModel" WorkspaceOrOperator Call
+        "GetConfig" WorkspaceOrOperator Call
+        "MergeConfig" WorkspaceOrOperator Call
+        "ListTemplates" Operator Call
+        "DescribeTemplate" Operator Call
+        "ListFiles" WorkspaceOrOperator Call
+        "ReadFile" WorkspaceOrOperator Call
+        "WriteFiles" WorkspaceOrOperator Call
+        "DeleteFile" WorkspaceOrOperator Call
+        "GetSharedContext" WorkspaceOrOperator Call
+    }
     "candor.registry.v1.RegistryService" {
         "Register" Register Call
         "Heartbeat" Beat Beat
@@ -78,6 +108,16 @@ pub const RPCS: &[RpcRow] = rows! {
         "SignForAgent" PlatformOnly Call
         "ReportObservation" PlatformOnly Call
         "NoteOutbound" PlatformOnly Call
+        "MoveWorkspace" PlatformOnly Call
+        "IssueInstanceToken" PlatformOnly Call
+        "WithdrawInstanceToken" PlatformOnly Call
+        "AnnounceBackends" PlatformOnly Call
+        "ListPlacements" PlatformOnly Call
+        "TakePlacement" PlatformOnly Call
+        "GetBlueprint" PlatformOnly Call
+        "ListProvisioned" PlatformOnly Call
+        "SetInstanceUrl" PlatformOnly Call
+        "GetFamily" PlatformOnly Call
         "ReportRejectedBeats" PlatformOnly Call
         "GetLiveness" Operator Call
         "IssueToken" MintToken Mint

@@ -29,11 +29,7 @@ pub(super) fn restart(draft: Draft<'_>, profile: &Profile<'_>, backend: bool) ->
         );
     }
     if !backend {
-        return Decision::refused(
-            RuleId::R13,
-            Reason::PeerUnavailable,
-            "provisioner not available",
-        );
+        return Decision::refused(RuleId::R13, Reason::NoBackend, "provisioner not available");
     }
     provision(draft, RuleId::R13, profile)
 }

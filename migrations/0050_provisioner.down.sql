@@ -1,0 +1,3 @@
+DROP SCHEMA provisioner CASCADE;
+DROP TABLE registry.placements;
+DROP TABLE registry.backends;
