@@ -156,3 +156,62 @@ fn secrets_are_not_shown() {
     .unwrap();
     assert!(!format!("{config:?}").contains("hunter"), "{config:?}");
 }
+
+#[test]
+fn a_key_may_stand_in_a_file_as_text_or_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (text, raw) = (path("text"), path("raw"));
+    std::fs::write(&text, "a key\n").unwrap();
+    std::fs::write(&raw, [0xff; 32]).unwrap();
+    let flags = [
+        "--secrets-encryption-key-file",
+        &text,
+        "--secrets-encryption-key-previous-file",
+        &raw,
+    ];
+    let security = resolve(&flags, &[]).unwrap().security;
+    let base64 = "//////////////////////////////////////////8=";
+    assert_eq!(security.sealing_keys().unwrap(), ("a key", base64));
+    assert!(!format!("{security:?}").contains("a key"));
+}
+
+#[test]
+fn a_key_that_is_not_clear_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let path = file.to_str().unwrap();
+    let by_file = ["--secrets-encryption-key-file", path];
+    let report = resolve(&by_file, &[]).unwrap_err();
+    assert!(report.contains("No such file"), "{report}");
+    for wrong in ["", "\n", &"k".repeat(2000)] {
+        std::fs::write(&file, wrong).unwrap();
+        let report = resolve(&by_file, &[]).unwrap_err();
+        assert!(report.contains("no key: 32 bytes"), "{report}");
+    }
+    std::fs::write(&file, "k").unwrap();
+    let twice = resolve(&by_file, &[("SECRETS_ENCRYPTION_KEY", "hunter2")]).unwrap_err();
+    assert!(
+        twice.contains("one of them") && !twice.contains("hunter"),
+        "{twice}"
+    );
+    let alone = resolve(&["--secrets-encryption-key-previous", "k"], &[]).unwrap_err();
+    assert!(alone.contains("useless without"), "{alone}");
+}
+
+#[test]
+fn production_needs_a_key_for_secrets() {
+    for (environment, key, fine) in [
+        ("production", "", false),
+        ("prod", "", false),
+        ("production", "k", true),
+        ("staging", "", true),
+    ] {
+        let names = [
+            ("MOLECULE_ENV", environment),
+            ("SECRETS_ENCRYPTION_KEY", key),
+        ];
+        let security = resolve(&[], &names).unwrap().security;
+        assert_eq!(security.sealing_keys().is_ok(), fine, "{environment}");
+    }
+}

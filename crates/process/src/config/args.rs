@@ -69,6 +69,24 @@ pub struct SharedArgs {
         hide_env_values = true
     )]
     pub secrets_encryption_key: Option<String>,
+    /// A file that holds that key instead.
+    #[arg(long, env = "CANDOR_SECRETS_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub secrets_encryption_key_file: Option<String>,
+    /// The key before: what it sealed still opens, until `candor secrets rotate` has run.
+    #[arg(
+        long,
+        env = "CANDOR_SECRETS_ENCRYPTION_KEY_PREVIOUS",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub secrets_encryption_key_previous: Option<String>,
+    /// A file that holds the key before instead.
+    #[arg(
+        long,
+        env = "CANDOR_SECRETS_ENCRYPTION_KEY_PREVIOUS_FILE",
+        value_name = "FILE"
+    )]
+    pub secrets_encryption_key_previous_file: Option<String>,
     /// Where instances find the platform [env alias: PLATFORM_URL].
     #[arg(long, env = "CANDOR_PLATFORM_URL", value_name = "URL")]
     pub platform_url: Option<String>,

@@ -3,10 +3,12 @@
 
 mod args;
 mod duration;
+mod key_file;
 mod listener;
 mod parsers;
 pub mod ports;
 mod problems;
+mod security;
 mod shared;
 
 pub use args::{SharedArgs, TelemetryArgs};
@@ -14,4 +16,5 @@ pub use duration::{DurationError, parse_duration};
 pub use listener::{AuthMode, Exposure};
 pub use parsers::address;
 pub use problems::{ConfigError, Problems, Secret};
-pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, Security, SharedConfig};
+pub use security::Security;
+pub use shared::{DEFAULT_DATA_DIR, LegacySettings, Listen, SharedConfig};

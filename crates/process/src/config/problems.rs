@@ -40,6 +40,23 @@ impl Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+impl ConfigError {
+    /// Both, or everything that is wrong with either.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(Self(mut wrong)), Err(Self(more))) => {
+                wrong.extend(more);
+                Err(Self(wrong))
+            }
+            (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),
+        }
+    }
+}
+
 /// The problems found so far, and where settings without a flag come from.
 pub struct Problems<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use super::args::{SharedArgs, TelemetryArgs};
+use super::parse_duration;
 use super::parsers::{
     address, collector_url, database, http_address, log_filter, log_format, positive, share,
     web_url,
 };
-use super::problems::{ConfigError, Problems, Secret};
-use super::{Exposure, parse_duration};
+use super::problems::{ConfigError, Problems};
+use super::security::Security;
 use crate::postgres::PostgresSettings;
 use crate::telemetry::TelemetrySettings;
 
@@ -37,21 +38,6 @@ pub struct Listen {
     pub grpc: Option<SocketAddr>,
     /// As `grpc`; a default may move.
     pub admin: Option<SocketAddr>,
-}
-
-/// Who is trusted, and the keys.
-#[derive(Debug, Clone)]
-pub struct Security {
-    /// The admin's bearer token.
-    pub admin_token: Option<Secret>,
-    /// What decides whether a listener is open.
-    pub exposure: Exposure,
-    /// Signs callers between processes.
-    pub identity_key: Option<Secret>,
-    /// Still accepted.
-    pub identity_key_previous: Option<Secret>,
-    /// Seals stored secrets.
-    pub secrets_encryption_key: Option<Secret>,
 }
 
 /// What legacy deployments set.
@@ -190,35 +176,6 @@ impl SharedArgs {
             ),
             grpc: problems.parse("--grpc", self.grpc.clone(), &[], address),
             admin: problems.parse("--admin", self.admin.clone(), &[], address),
-        }
-    }
-
-    fn security(&self, problems: &mut Problems<'_>, environment: &str) -> Security {
-        let secret = |name, given: &Option<String>, legacy: &[&'static str]| {
-            problems
-                .first(name, given.clone(), legacy)
-                .map(|(_, value)| Secret::new(value.trim()))
-        };
-        let admin_token = secret("--admin-token", &self.admin_token, &["ADMIN_TOKEN"]);
-        Security {
-            exposure: Exposure {
-                has_admin_token: admin_token.is_some(),
-                production: ["production", "prod"]
-                    .contains(&environment.to_ascii_lowercase().as_str()),
-                insecure_open: self.insecure_open,
-            },
-            admin_token,
-            identity_key: secret("--identity-key", &self.identity_key, &[]),
-            identity_key_previous: secret(
-                "--identity-key-previous",
-                &self.identity_key_previous,
-                &[],
-            ),
-            secrets_encryption_key: secret(
-                "--secrets-encryption-key",
-                &self.secrets_encryption_key,
-                &["SECRETS_ENCRYPTION_KEY"],
-            ),
         }
     }
 

@@ -16,7 +16,7 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::Metadata;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{
     EnvFilter, FilterExt as _, LevelFilter, ParseError, Targets, dynamic_filter_fn,
 };
@@ -38,6 +38,10 @@ const QUIET: &[&str] = &[
     "tower",
     "opentelemetry",
 ];
+
+/// Libraries that log all that they send and receive below `info`: requests to a Docker
+/// engine have the secrets of instances in them. No filter brings that into the log.
+const TELLS_SECRETS: &[&str] = &["bollard"];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,6 +177,11 @@ fn provider(settings: &TelemetrySettings) -> Result<SdkTracerProvider, Telemetry
         .build())
 }
 
+fn may_tell_secrets(about: &Metadata<'_>) -> bool {
+    let library = about.target().split("::").next().unwrap_or_default();
+    *about.level() > Level::INFO && TELLS_SECRETS.contains(&library)
+}
+
 fn lines(
     format: LogFormat,
     filter: EnvFilter,
@@ -183,7 +192,7 @@ fn lines(
     // Asked anew for each event: a library that only asks whether it would be logged,
     // as sqlx does, leaves its answer to the next event that is not asked about.
     let filter = filter.and(dynamic_filter_fn(|about: &Metadata<'_>, _| {
-        about.is_event()
+        about.is_event() && !may_tell_secrets(about)
     }));
     match format {
         LogFormat::Json => {
