@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use candor_kernel::lease::LeasePolicy;
 use candor_process::config::parse_duration;
+use candor_secrets::Sealer;
 use clap::Args;
-
-use crate::secrets::Sealer;
 
 /// What a registry needs to know beside its database.
 #[derive(Debug, Clone, Default)]

@@ -6,7 +6,7 @@ use candor_kernel::token::{TokenHash, TokenKind, TokenState};
 use candor_kernel::{AuthVersion, Epoch, Error, WorkspaceId};
 use candor_process::pool::store_error;
 
-use crate::store::{Store, tokens};
+use crate::store::{Store, instance_tokens, tokens};
 
 /// Credentials as stored.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct StoredCredentials(pub Store);
 impl CredentialStore for StoredCredentials {
     async fn token(&self, hash: &TokenHash) -> Result<Option<StoredCredential>, Error> {
         let mut connection = self.0.pool().acquire().await.map_err(store_error)?;
-        if let Some(row) = tokens::by_hash(&mut connection, hash).await? {
+        if let Some(row) = instance_tokens::proved(&mut connection, hash).await? {
             return Ok(Some(StoredCredential::Workspace(StoredToken {
                 workspace: WorkspaceId::from_uuid(row.workspace_id),
                 kind: if row.kind == "instance" {

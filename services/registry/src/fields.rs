@@ -6,9 +6,9 @@ use candor_kernel::text::storable as no_nul;
 
 /// Characters that would break generated configuration files.
 const FORBIDDEN: &[char] = &['{', '}', '[', ']', '|', '>', '*', '&', '!'];
-/// Directories of the system, which no workspace may be given.
+/// Directories of the system below `/`, which no workspace may be given.
 const SYSTEM: &[&str] = &[
-    "/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr",
+    "etc", "var", "proc", "sys", "dev", "boot", "sbin", "bin", "lib", "usr",
 ];
 
 fn line(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
@@ -77,11 +77,11 @@ pub fn runtime(text: &str) -> Result<(), Error> {
 /// A field error.
 pub fn directory(text: &str) -> Result<(), Error> {
     no_nul("workspace_dir", text)?;
-    let climbs = text.split('/').any(|part| part == "..");
-    let system = SYSTEM.iter().any(|dir| {
-        text.strip_prefix(dir)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    });
+    let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
+    let parts: Vec<&str> = parts.collect();
+    let climbs = parts.contains(&"..");
+    // The root is above all of them.
+    let system = parts.first().is_none_or(|first| SYSTEM.contains(first));
     if !text.starts_with('/') || climbs || system {
         return Err(Error::field("workspace_dir", "invalid workspace directory"));
     }
@@ -147,7 +147,18 @@ mod tests {
         for good in ["/etcx", "/home/a"] {
             assert!(directory(good).is_ok(), "{good}");
         }
-        for bad in ["rel", "", "/a/../b", "/etc", "/etc/x", "/usr/local"] {
+        for bad in [
+            "rel",
+            "",
+            "/a/../b",
+            "/etc",
+            "/etc/x",
+            "/usr/local",
+            "//etc",
+            "/./etc/x",
+            "/",
+            "//.",
+        ] {
             assert!(directory(bad).is_err(), "{bad}");
         }
     }

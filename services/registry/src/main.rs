@@ -13,7 +13,8 @@ use candor_process::pool::PoolSettings;
 use candor_process::program;
 use candor_process::telemetry::Telemetry;
 use candor_proto::DESCRIPTOR_SET;
-use candor_registry::{EventArgs, LeaseArgs, Registry, RegistryConfig, Sealer, serve};
+use candor_registry::{EventArgs, LeaseArgs, Registry, RegistryConfig, serve};
+use candor_secrets::Sealer;
 use clap::Parser;
 use tonic::service::Routes;
 
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let config = args.shared.resolve()?;
     let verifier = Arc::new(Verifier::new(Keys::of(&config.security)?));
-    let sealer = Sealer::from_key(text(config.security.secrets_encryption_key.as_ref()))?;
+    let (key, previous) = config.security.sealing_keys()?;
+    let sealer = Sealer::new(key, previous)?;
     let database = config
         .database
         .clone()
@@ -86,8 +88,4 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     registry.drained().await;
     telemetry.shutdown().await;
     finished.map_err(Into::into)
-}
-
-fn text(secret: Option<&Secret>) -> &str {
-    secret.map(Secret::expose).unwrap_or_default()
 }

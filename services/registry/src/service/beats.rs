@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candor_identity::call::{MOST_LOOKS, overtaken};
 use candor_identity::{BeatStanding, Verifier};
 use candor_kernel::{Caller, Error, Reason, WorkspaceCaller, WorkspaceId};
 use candor_process::telemetry::propagation::TraceParent;
@@ -73,15 +74,23 @@ async fn settle(
     let (Some(inbound), Some(id)) = (&call.inbound, proven) else {
         return attempt(app, standing, request, traceparent).await;
     };
-    match attempt(app, standing, request.clone(), traceparent).await {
-        // The proof was out of date: what was presented is looked at again, once.
-        // On a stream such a beat may come after later ones.
-        Err(error) if error.reason() == Reason::CredentialChanged => {
-            inbound.authenticator.forget(&inbound.presented, id);
-            attempt(app, inbound.standing(id).await?, request, traceparent).await
+    let mut settled = attempt(app, standing, request.clone(), traceparent).await;
+    for _ in 1..MOST_LOOKS {
+        match &settled {
+            // The proof was out of date: what was presented is looked at again. On a
+            // stream such a beat may come after later ones.
+            Err(error) if error.reason() == Reason::CredentialChanged => {
+                inbound.authenticator.forget(&inbound.presented, id);
+                let standing = inbound.standing(id).await?;
+                settled = attempt(app, standing, request.clone(), traceparent).await;
+            }
+            _ => return settled,
         }
-        settled => settled,
     }
+    settled.map_err(|error| match error.reason() {
+        Reason::CredentialChanged => overtaken(),
+        _ => error,
+    })
 }
 
 async fn attempt(

@@ -1,18 +1,24 @@
 //! Creates workspaces (rule R12; contract/workspaces.md).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candor_kernel::decision::{Creation, CreationKind, Decision, Profile};
-use candor_kernel::{Error, Occurrence, Reason, Status, WorkspaceId, WorkspaceState, decide};
+use candor_kernel::{
+    Epoch, Error, Occurrence, Reason, Status, WorkspaceId, WorkspaceState, decide,
+};
+use candor_process::telemetry::propagation::TraceParent;
 use candor_proto::registry::v1 as pb;
+use candor_secrets::redact;
 
 use super::registration::mint;
 use super::{Call, checks};
 use crate::app::App;
 use crate::store::create::{self, NewWorkspace};
 use crate::store::decisions::{self, Cause};
+use crate::store::placements::{self, Wanted};
 use crate::store::{Store, Tx, canvas, state, tokens, update};
-use crate::{fields, redact, secrets, wire};
+use crate::{fields, wire};
 
 /// Told in the event of a workspace that no backend claims (recorded).
 const NO_BACKEND: &str = "Docker not available on this platform instance";
@@ -39,40 +45,36 @@ pub(super) async fn create(
 ) -> Result<pb::CreateWorkspaceResponse, Error> {
     call.operator()?;
     let plan = plan(&request)?;
-    let id = WorkspaceId::from_uuid(uuid::Uuid::now_v7());
-    let decision = first_decision(&request, &plan);
+    let id = fresh_id();
+    let mut tx = app.store.begin().await?;
+    let backend = match plan.external {
+        true => None,
+        false => placements::backend_for(&mut tx, plan.runtime).await?,
+    };
+    let decision = first_decision(&request, &plan, backend.is_some());
     let status = decision
         .next
         .as_ref()
         .map_or(Status::Provisioning, |next| next.status);
 
-    let mut tx = app.store.begin().await?;
     if let Some(parent) = plan.parent_id {
         hold_parent(&mut tx, parent).await?;
     }
-    create::insert(&mut tx, &new_row(id, &request, &plan, status)).await?;
-    belongings(&app, &mut tx, id, &request).await?;
-    if !plan.external {
-        let config = serde_json::json!({
-            "name": request.name, "runtime": plan.runtime, "tier": plan.tier,
-            "template": request.template,
-        });
-        create::insert_config(&mut tx, id, &config).await?;
-    }
-    let cause = Cause {
-        traceparent: call.traceparent,
-        evidence: String::new(),
+    let row = NewWorkspace {
+        last_sample_error: match (plan.external, &backend) {
+            (false, None) => NO_BACKEND_HINT,
+            _ => "",
+        },
+        ..new_row(id, &request, &plan, status)
     };
-    for event in &decision.events {
-        decisions::insert_event(
-            &mut tx,
-            id,
-            event.event_type.label(),
-            &event.payload,
-            &cause,
-        )
-        .await?;
+    create::insert(&mut tx, &row).await?;
+    belongings(&app, &mut tx, id, &request).await?;
+    match (&backend, plan.external) {
+        (Some(backend), _) => place(&mut tx, id, backend, &request, &decision).await?,
+        (None, false) => keep_config(&mut tx, id, &request, &plan).await?,
+        (None, true) => {}
     }
+    tell(&mut tx, id, &decision, call.traceparent).await?;
     create::record_first(&mut tx, id, decision.rule.code(), status, "created").await?;
     let auth_token = if plan.awaiting {
         let token = mint();
@@ -94,11 +96,75 @@ pub(super) async fn create(
     })
 }
 
+/// Random from its first character on: the names of containers are made of the beginning.
+fn fresh_id() -> WorkspaceId {
+    WorkspaceId::from_uuid(uuid::Uuid::new_v4())
+}
+
+/// The first instance is wanted.
+async fn place(
+    tx: &mut Tx,
+    id: WorkspaceId,
+    backend: &str,
+    request: &pb::CreateWorkspaceRequest,
+    decision: &Decision,
+) -> Result<(), Error> {
+    let next = decision.next.as_ref();
+    let fence = next.map_or(Epoch(1), |next| next.fence_epoch);
+    create::set_fence(tx, id, fence).await?;
+    let wanted = Wanted {
+        id,
+        backend,
+        epoch: fence.0,
+        automatic: false,
+        reset_session: false,
+        template: Some(&request.template),
+        model: Some(&request.model),
+    };
+    placements::want_running(tx, &wanted).await
+}
+
+/// What nobody could provision is kept for later (recorded).
+async fn keep_config(
+    tx: &mut Tx,
+    id: WorkspaceId,
+    request: &pb::CreateWorkspaceRequest,
+    plan: &Plan<'_>,
+) -> Result<(), Error> {
+    let config = serde_json::json!({
+        "name": request.name, "runtime": plan.runtime, "tier": plan.tier,
+        "template": request.template,
+    });
+    create::insert_config(tx, id, &config).await
+}
+
+async fn tell(
+    tx: &mut Tx,
+    id: WorkspaceId,
+    decision: &Decision,
+    traceparent: Option<TraceParent>,
+) -> Result<(), Error> {
+    let cause = Cause {
+        traceparent,
+        evidence: String::new(),
+    };
+    for event in &decision.events {
+        let kind = event.event_type.label();
+        decisions::insert_event(tx, id, kind, &event.payload, &cause).await?;
+    }
+    Ok(())
+}
+
 /// What the status table says about a new workspace.
-fn first_decision(request: &pb::CreateWorkspaceRequest, plan: &Plan<'_>) -> Decision {
+fn first_decision(
+    request: &pb::CreateWorkspaceRequest,
+    plan: &Plan<'_>,
+    backend: bool,
+) -> Decision {
     let kind = match (plan.external, plan.awaiting) {
         (true, true) => CreationKind::ExternalAwaiting,
         (true, false) => CreationKind::ExternalWithUrl,
+        (false, _) if backend => CreationKind::Container,
         (false, _) => CreationKind::ContainerWithoutBackend { error: NO_BACKEND },
     };
     let profile = Profile {
@@ -148,11 +214,7 @@ fn plan(request: &pb::CreateWorkspaceRequest) -> Result<Plan<'_>, Error> {
     let access = access.unwrap_or("none");
     fields::access(access, directory)?;
     checks::text("url", &request.url)?;
-    for (key, value) in &request.secrets {
-        checks::text("secrets", key)?;
-        checks::text("secrets", value)?;
-        secrets::check_name(key)?;
-    }
+    check_secrets(&request.secrets)?;
     for memory in &request.initial_memories {
         checks::text("initial_memories", &memory.content)?;
     }
@@ -186,6 +248,15 @@ fn plan(request: &pb::CreateWorkspaceRequest) -> Result<Plan<'_>, Error> {
     })
 }
 
+/// What is kept with a workspace is what can be added to it later.
+fn check_secrets(secrets: &HashMap<String, String>) -> Result<(), Error> {
+    for (key, value) in secrets {
+        candor_secrets::check(key, value)?;
+    }
+    let bytes = secrets.values().map(String::len).sum();
+    candor_secrets::check_amount(secrets.len(), bytes)
+}
+
 fn new_row<'a>(
     id: WorkspaceId,
     request: &'a pb::CreateWorkspaceRequest,
@@ -209,7 +280,7 @@ fn new_row<'a>(
         budget_limit: request.budget_limit,
         max_concurrent_tasks: request.max_concurrent_tasks.max(1),
         agent_card: None,
-        last_sample_error: if plan.external { "" } else { NO_BACKEND_HINT },
+        last_sample_error: "",
     }
 }
 
@@ -244,8 +315,22 @@ async fn belongings(
         while !memory.content.is_char_boundary(end) {
             end -= 1;
         }
-        let content = redact::redact(&memory.content[..end]);
+        let content = redact(&memory.content[..end]);
         create::insert_memory(tx, id, &content, scope).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn workspaces_made_at_once_differ_from_their_first_characters_on() {
+        let beginning = || fresh_id().to_string().chars().take(12).collect();
+        let ids: HashSet<String> = (0..500).map(|_| beginning()).collect();
+        assert_eq!(ids.len(), 500);
+    }
 }

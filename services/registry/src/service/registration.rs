@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candor_egress::{UrlVerdict, check_registered_url};
 use candor_identity::Who;
+use candor_identity::call::MOST_LOOKS;
 use candor_kernel::token::TokenText;
 use candor_kernel::{
     AuthMethod, Epoch, Error, Occurrence, Outcome, Reason, Status, WorkspaceCaller, WorkspaceId,
@@ -18,7 +19,7 @@ use crate::store::create::{self, NewWorkspace};
 use crate::store::decisions::{self, Cause};
 use crate::store::state::{self, Loaded};
 use crate::store::workspaces::{self, Endpoint};
-use crate::store::{Store, Tx, tokens};
+use crate::store::{Store, Tx, placements, tokens};
 use crate::wire;
 
 /// A new token from the operating system's randomness.
@@ -28,17 +29,20 @@ pub(super) fn mint() -> TokenText {
     TokenText::from_random(bytes)
 }
 
-/// An agent announces itself; once more if its proof was out of date.
+/// An agent announces itself; again if its proof was out of date.
 pub(super) async fn register(
     app: Arc<App>,
     call: Call,
     request: pb::RegisterRequest,
 ) -> Result<pb::RegisterResponse, Error> {
-    let first = try_register(Arc::clone(&app), call.clone(), request.clone()).await;
-    if call.is_outdated(&first, &request.id) {
-        return try_register(app, call, request).await;
+    let mut settled = try_register(Arc::clone(&app), call.clone(), request.clone()).await;
+    for _ in 1..MOST_LOOKS {
+        if !call.is_outdated(&settled, &request.id) {
+            break;
+        }
+        settled = try_register(Arc::clone(&app), call.clone(), request.clone()).await;
     }
-    first
+    settled
 }
 
 /// Rules R1, R1b; contract/registry.md.
@@ -51,14 +55,11 @@ async fn try_register(
     let caller = call.agent(Who::Register, id).await?;
     checks::json("agent_card", &request.agent_card)?;
     let address = address(&request).await?;
-    let endpoint = Endpoint {
-        url: address.url,
-        agent_card: &request.agent_card,
-        delivery_mode: delivery_mode(request.delivery_mode.as_deref(), address.url)?,
-        unreachable_reason: address.unreachable.as_deref(),
-    };
     let mut tx = app.store.begin().await?;
     let before = lock_or_create(&mut tx, id, &caller).await?;
+    let placed = placements::url(&mut tx, id).await?;
+    let address = address.unless_placed(placed.as_deref());
+    let endpoint = endpoint(&request, &address)?;
     if caller.auth_version != before.auth_version {
         return Err(Error::new(
             Reason::CredentialChanged,
@@ -119,6 +120,31 @@ struct Address<'a> {
     url: &'a str,
     /// Why it cannot be dialled, if it cannot.
     unreachable: Option<String>,
+}
+
+impl<'a> Address<'a> {
+    /// Where an instance of the platform's own is, the platform knows better.
+    fn unless_placed(self, placed: Option<&'a str>) -> Self {
+        match placed {
+            Some(url) => Address {
+                url,
+                unreachable: None,
+            },
+            None => self,
+        }
+    }
+}
+
+fn endpoint<'a>(
+    request: &'a pb::RegisterRequest,
+    address: &'a Address<'a>,
+) -> Result<Endpoint<'a>, Error> {
+    Ok(Endpoint {
+        url: address.url,
+        agent_card: &request.agent_card,
+        delivery_mode: delivery_mode(request.delivery_mode.as_deref(), address.url)?,
+        unreachable_reason: address.unreachable.as_deref(),
+    })
 }
 
 async fn address(request: &pb::RegisterRequest) -> Result<Address<'_>, Error> {

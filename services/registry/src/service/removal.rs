@@ -8,6 +8,7 @@ use candor_proto::registry::v1 as pb;
 use super::{Call, checks};
 use crate::app::App;
 use crate::store::decisions::{self, Cause};
+use crate::store::placements::{self, Ending};
 use crate::store::{Store, Tx, remove, state, update};
 use crate::wire;
 
@@ -22,7 +23,7 @@ pub(super) async fn delete(
     // No child may appear, or move, between the look and the removal.
     update::lock_hierarchy(&mut tx).await?;
     if state::load(&mut tx, id).await?.is_none() {
-        return Err(checks::not_found());
+        return purged_before(&mut tx, id, &request).await;
     }
     let children = remove::children(&mut tx, id).await?;
     if !children.is_empty() && !request.confirm {
@@ -37,6 +38,7 @@ pub(super) async fn delete(
             status: "confirmation_required".to_owned(),
             cascade_deleted: 0,
             children,
+            removed_ids: Vec::new(),
         });
     }
     let mut ids = remove::descendants(&mut tx, id).await?;
@@ -48,6 +50,13 @@ pub(super) async fn delete(
     };
     mark(&mut tx, id, &ids, below, &cause).await?;
     remove::end_belongings(&mut tx, &ids).await?;
+    let ending = if request.purge {
+        Ending::Purged
+    } else {
+        Ending::Gone
+    };
+    placements::end(&mut tx, &ids, ending).await?;
+    let ended = placements::ended_below(&mut tx, id).await?;
     if request.purge {
         remove::purge(&mut tx, &ids).await?;
     }
@@ -58,6 +67,24 @@ pub(super) async fn delete(
         status: if request.purge { "purged" } else { "removed" }.to_owned(),
         cascade_deleted: i32::try_from(below).unwrap_or(i32::MAX),
         children: Vec::new(),
+        removed_ids: ended.iter().map(uuid::Uuid::to_string).collect(),
+    })
+}
+
+/// Its rows are gone; whether its instance is, whoever deleted it may still ask.
+async fn purged_before(
+    tx: &mut Tx,
+    id: WorkspaceId,
+    request: &pb::DeleteWorkspaceRequest,
+) -> Result<pb::DeleteWorkspaceResponse, Error> {
+    if !request.purge || !placements::is_purged(tx, id).await? {
+        return Err(checks::not_found());
+    }
+    Ok(pb::DeleteWorkspaceResponse {
+        status: "purged".to_owned(),
+        cascade_deleted: 0,
+        children: Vec::new(),
+        removed_ids: vec![id.to_string()],
     })
 }
 

@@ -11,7 +11,7 @@ use chrono::Utc;
 use super::registration::mint;
 use super::{Call, checks};
 use crate::app::App;
-use crate::store::{Store, state, tokens};
+use crate::store::{Store, instance_tokens, state, tokens};
 use crate::wire;
 
 pub(super) async fn issue(
@@ -145,7 +145,7 @@ pub(super) async fn verify(
             .try_into()
             .map_err(|_| Error::field("token_hash", "token_hash must be 32 bytes"))?;
         let hash = TokenHash(hash);
-        response.token = tokens::by_hash(&mut connection, &hash)
+        response.token = instance_tokens::proved(&mut connection, &hash)
             .await?
             .map(token_record);
         if response.token.is_none() {

@@ -1,6 +1,6 @@
 //! Inserts workspaces and what comes with them.
 
-use candor_kernel::{Error, Reason, Status, WorkspaceId};
+use candor_kernel::{Epoch, Error, Reason, Status, WorkspaceId};
 use candor_process::pool::store_error;
 use sqlx::PgConnection;
 
@@ -74,6 +74,26 @@ pub async fn insert(connection: &mut PgConnection, new: &NewWorkspace<'_>) -> Re
         "UPDATE registry.workspace_vitals SET last_sample_error = $2 WHERE id = $1",
         new.id.as_uuid(),
         new.last_sample_error
+    )
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+/// Raises the fence of a new workspace for its first instance.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE` when Postgres does not answer.
+pub async fn set_fence(
+    connection: &mut PgConnection,
+    id: WorkspaceId,
+    fence: Epoch,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE registry.workspace_vitals SET fence_epoch = $2 WHERE id = $1",
+        id.as_uuid(),
+        fence.0
     )
     .execute(connection)
     .await

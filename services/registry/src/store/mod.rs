@@ -7,11 +7,16 @@
 //! durable: caches and subscriptions are rebuilt.
 
 pub mod beats;
+pub mod blueprint;
 pub mod canvas;
 pub mod create;
 pub mod decisions;
 pub mod discovery;
 pub mod events;
+pub mod family;
+pub mod instance_tokens;
+pub mod lifecycle;
+pub mod placements;
 pub mod remove;
 pub mod retention;
 pub mod state;

@@ -2,6 +2,7 @@
 //! Postgres: targets, observed health, who sent lately.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod instances;
 mod lab;
 mod observations;
 mod outbound;
