@@ -18,6 +18,7 @@ use crate::ledger::Waker;
 use crate::outbox::Bell;
 use crate::resolver::Resolver;
 use crate::store::Store;
+use crate::wakes::Wakes;
 
 /// Bytes of answers that are read at a time.
 pub(crate) const MOST_ANSWERS: usize = 512 * 1024 * 1024;
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub health: Health,
     pub progressing: Progressing,
     pub waker: Waker,
+    /// Wakes hibernated workspaces.
+    pub wakes: Wakes,
     /// Rings for the outbox.
     pub bell: Bell,
     /// Room for calls.

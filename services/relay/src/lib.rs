@@ -26,6 +26,7 @@ mod service;
 mod store;
 mod target;
 mod upkeep;
+mod wakes;
 
 pub use config::{RelayArgs, RelayConfig};
 pub use forward::Services;

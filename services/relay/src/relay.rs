@@ -28,6 +28,7 @@ use crate::resolver::Resolver;
 use crate::service::{A2aGrpc, RelayGrpc};
 use crate::store::{self, Store};
 use crate::upkeep;
+use crate::wakes::Wakes;
 
 /// Longest wait for calls that run when the process ends; the rest is reported by
 /// the next relay, or sent again.
@@ -90,6 +91,7 @@ impl Relay {
             config,
             store,
             resolver: Resolver::start(services.registry.clone()),
+            wakes: Wakes::new(services.registry.clone(), tasks.clone(), stop.clone()),
             services,
             egress,
             answers: Scales::new(MOST_ANSWERS),

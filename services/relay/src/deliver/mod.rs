@@ -208,6 +208,7 @@ pub(crate) async fn admitted(
         .filter(|c| *c != id);
     let target = Target::resolve(&app.resolver, id, other).await?;
     target.may_be_sent(caller)?;
+    app.wakes.notice(&target);
     let admission = target.admit();
     Ok((target, admission))
 }

@@ -265,6 +265,7 @@ impl Worker {
             Ok(target) => target,
             Err(error) => return self.unresolved(workspace, error).await,
         };
+        self.app.wakes.notice(&target);
         match target.admit() {
             Admission::Dial if target.unresponsive && !self.app.health.may_try(workspace) => {
                 return self

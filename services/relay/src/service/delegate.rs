@@ -157,6 +157,7 @@ async fn meets(app: &App, source: WorkspaceId, target: WorkspaceId) -> Result<Me
     if let Err(error) = met.may_be_sent(&Caller::system("relay")) {
         return refusal(&error);
     }
+    app.wakes.notice(&met);
     Ok(match met.admit() {
         Admission::Dial => Meets::Ledger { polls: false },
         Admission::Poll => Meets::Ledger { polls: true },
