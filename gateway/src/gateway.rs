@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use candor_identity::{Authenticator, ListenerMode};
-use candor_peers::{ActivityClient, RegistryClient, RelayClient};
+use candor_peers::{ActivityClient, ProvisionerClient, RegistryClient, RelayClient};
 use candor_process::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -37,6 +37,8 @@ pub struct Services {
     pub activity: ActivityClient,
     /// Messages.
     pub relay: RelayClient,
+    /// Instances.
+    pub provisioner: ProvisionerClient,
 }
 
 /// A gateway; makes one router a listener.
@@ -76,6 +78,7 @@ impl Gateway {
             registry: services.registry,
             activity: services.activity,
             relay: services.relay,
+            provisioner: services.provisioner,
             beats,
             identity,
             metrics,

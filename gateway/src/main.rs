@@ -9,7 +9,8 @@ use candor_gateway::beats::RemoteBeats;
 use candor_gateway::{Gateway, GatewayConfig, Services, serve};
 use candor_identity::{Authenticator, Keys, ListenerMode, RejectedBeats, Signer, Watermark};
 use candor_peers::{
-    ActivityClient, Peer, RegistryClient, RelayClient, RemoteCredentials, connect, report_rejected,
+    ActivityClient, Peer, ProvisionerClient, RegistryClient, RelayClient, RemoteCredentials,
+    connect, report_rejected,
 };
 use candor_process::admin::{Admin, AdminListener};
 use candor_process::config::{AuthMode, Secret, SharedArgs, SharedConfig, ports};
@@ -49,6 +50,14 @@ struct Args {
         default_value = "http://127.0.0.1:50054"
     )]
     relay: String,
+    /// The provisioner's gRPC address, http://host:port.
+    #[arg(
+        long,
+        env = "CANDOR_PROVISIONER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50052"
+    )]
+    provisioner: String,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     test_tokens: bool,
@@ -128,10 +137,12 @@ fn services(args: &Args, signer: &Arc<Signer>) -> Result<Services, Box<dyn Error
     let registry = connect(Peer::Registry, &args.registry, Arc::clone(signer))?;
     let activity = connect(Peer::ActivityLog, &args.activity_log, Arc::clone(signer))?;
     let relay = connect(Peer::Relay, &args.relay, Arc::clone(signer))?;
+    let provisioner = connect(Peer::Provisioner, &args.provisioner, Arc::clone(signer))?;
     Ok(Services {
         registry: RegistryClient::new(registry),
         activity: ActivityClient::new(activity),
         relay: RelayClient::new(relay),
+        provisioner: ProvisionerClient::new(provisioner),
     })
 }
 

@@ -18,6 +18,8 @@ use crate::edge::error_response;
 
 /// A JSON body may have this many bytes (deviation D4).
 const MOST_JSON: usize = 1024 * 1024;
+/// One with files in it (deviation D4).
+const MOST_WITH_FILES: usize = 8 * 1024 * 1024;
 /// A body that is too large is read to here, so that its sender reads the answer
 /// instead of a broken connection.
 const MOST_DRAINED: usize = 16 * 1024 * 1024;
@@ -75,6 +77,20 @@ impl Call {
             .map_err(|_| bad_request("invalid workspace ID"))
     }
 
+    /// The same where the original takes an id in one way of writing only.
+    ///
+    /// # Errors
+    /// 400 `invalid workspace ID`.
+    pub fn canonical_workspace_id(&self) -> Result<WorkspaceId, Error> {
+        self.workspace_id().and_then(|id| {
+            if id.to_string() == self.id {
+                Ok(id)
+            } else {
+                Err(bad_request("invalid workspace ID"))
+            }
+        })
+    }
+
     /// The body as a JSON object.
     ///
     /// # Errors
@@ -102,12 +118,12 @@ pub(crate) fn bind(malformed: &'static str) -> impl Fn(BindError) -> Error {
 /// # Errors
 /// The answer: 413 for one that is too large, 408 for one that does not come,
 /// 400 for one that breaks off.
-pub(crate) async fn read_body(body: Body) -> Result<Bytes, Response> {
+pub(crate) async fn read_body(body: Body, path: &str) -> Result<Bytes, Response> {
     // Most requests have little to say, and all of it is here already.
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    match tokio::time::timeout(BODY_DEADLINE, collect(body)).await {
+    match tokio::time::timeout(BODY_DEADLINE, collect(body, most(path))).await {
         Ok(read) => read,
         Err(_) => Err(error_response(
             StatusCode::REQUEST_TIMEOUT,
@@ -116,7 +132,16 @@ pub(crate) async fn read_body(body: Body) -> Result<Bytes, Response> {
     }
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, Response> {
+/// The longest body of a route, in bytes.
+fn most(path: &str) -> usize {
+    let with_files = ["/workspaces/{id}/files", "/templates/", "/bundles/"];
+    match with_files.iter().any(|head| path.starts_with(head)) {
+        true => MOST_WITH_FILES,
+        false => MOST_JSON,
+    }
+}
+
+async fn collect(mut body: Body, most: usize) -> Result<Bytes, Response> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut seen = 0;
@@ -134,7 +159,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Response> {
         if seen > MOST_DRAINED {
             break;
         }
-        if seen > MOST_JSON {
+        if seen > most {
             continue;
         }
         if first.is_empty() && rest.is_empty() {
@@ -146,7 +171,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Response> {
             rest.extend_from_slice(&data);
         }
     }
-    if seen > MOST_JSON {
+    if seen > most {
         return Err(error_response(
             StatusCode::PAYLOAD_TOO_LARGE,
             "request body too large",

@@ -82,7 +82,7 @@ async fn serve(entrance: &Entrance, mut request: Request) -> Response {
     };
     let body = match parts.method {
         Method::GET | Method::HEAD | Method::DELETE => Bytes::new(),
-        _ => match read_body(body).await {
+        _ => match read_body(body, entrance.row.path).await {
             Ok(body) => body,
             Err(response) => return response,
         },

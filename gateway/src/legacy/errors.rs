@@ -33,6 +33,8 @@ pub(crate) fn respond(error: &Error) -> Response {
         | Reason::AgentBusy
         | Reason::DeliveryUnknown
         | Reason::AnswerLost => json(status, of_message(error)),
+        Reason::SecretUnreadable => json(status, of_secrets(error)),
+        Reason::ActiveTasks => json(status, of_work(error)),
         _ => error_response(status, error.public()),
     };
     if let Some(after) = error.retry_after() {
@@ -87,6 +89,26 @@ fn of_message(error: &Error) -> String {
         _ => fact(fact(body, "runtime_state"), "status"),
     }
     .finish()
+}
+
+/// Which secrets cannot be read, where several could be meant.
+fn of_secrets(error: &Error) -> String {
+    let body = Map::new().string("error", error.public());
+    match error.fact("failed_keys") {
+        Some(keys) => body.json_text("failed_keys", keys).finish(),
+        None => body.finish(),
+    }
+}
+
+/// What a workspace works on (contract/workspaces.md, "Pause / resume / hibernate").
+fn of_work(error: &Error) -> String {
+    let tasks = error
+        .fact("active_tasks")
+        .and_then(|tasks| tasks.parse().ok());
+    Map::new()
+        .int("active_tasks", tasks.unwrap_or_default())
+        .string("error", error.public())
+        .finish()
 }
 
 /// True for what an agent did or is, which is no fault of the platform: its

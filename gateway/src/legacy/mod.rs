@@ -23,7 +23,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{MethodFilter, on};
 use candor_identity::{Authenticator, ListenerMode, policy};
-use candor_peers::{ActivityClient, RegistryClient, RelayClient};
+use candor_peers::{ActivityClient, ProvisionerClient, RegistryClient, RelayClient};
 use candor_process::telemetry::Metrics;
 
 use crate::GatewayConfig;
@@ -38,6 +38,7 @@ pub(crate) struct App {
     pub registry: RegistryClient,
     pub activity: ActivityClient,
     pub relay: RelayClient,
+    pub provisioner: ProvisionerClient,
     pub beats: Arc<dyn BeatSink>,
     pub identity: Arc<Authenticator>,
     pub metrics: Metrics,

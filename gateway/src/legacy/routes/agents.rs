@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use candor_identity::Who;
+use candor_identity::call::MOST_LOOKS;
 use candor_kernel::{Caller, Error, Reason, WorkspaceId};
 use candor_proto::registry::v1 as pb;
 
@@ -114,8 +115,7 @@ enum Failed {
     Error(Error),
 }
 
-/// Authenticates by the body and calls; once more if the credentials changed in
-/// between.
+/// Authenticates by the body and calls; again if the credentials changed in between.
 async fn as_agent<T, F>(
     app: &App,
     call: &Call,
@@ -132,11 +132,15 @@ where
             .await
             .map_err(|refusal| Failed::Refused(refuse(who, refusal)))
     };
-    match work(authenticate().await?).await {
-        Err(error) if error.reason() == Reason::CredentialChanged => {
-            app.identity.forget(&call.presented, id);
-            work(authenticate().await?).await.map_err(Failed::Error)
+    let mut settled = work(authenticate().await?).await;
+    for _ in 1..MOST_LOOKS {
+        match &settled {
+            Err(error) if error.reason() == Reason::CredentialChanged => {
+                app.identity.forget(&call.presented, id);
+                settled = work(authenticate().await?).await;
+            }
+            _ => break,
         }
-        settled => settled.map_err(Failed::Error),
     }
+    settled.map_err(Failed::Error)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use candor_kernel::{Error, Reason};
+use candor_proto::provisioner::v1 as provisioner;
 use candor_proto::registry::v1 as pb;
 
 use super::connection::connection;
@@ -19,7 +20,8 @@ const MALFORMED: &str = "invalid workspace payload";
 /// POST /workspaces.
 pub(crate) async fn create(app: Arc<App>, call: Call) -> Answer {
     let object = call.object(MALFORMED)?;
-    let request = request(&object).map_err(bind(MALFORMED))?;
+    let mut request = request(&object).map_err(bind(MALFORMED))?;
+    from_template(&app, &call, &mut request).await?;
     let created = app
         .registry
         .call(&call.caller, request, |mut c, r| async move {
@@ -48,6 +50,33 @@ pub(crate) async fn create(app: Arc<App>, call: Call) -> Answer {
             .string("workspace_access", &created.workspace_access);
     }
     Ok(answer::json(StatusCode::CREATED, body.finish()))
+}
+
+/// What is left out is as the template says: the registry knows no templates.
+async fn from_template(
+    app: &App,
+    call: &Call,
+    request: &mut pb::CreateWorkspaceRequest,
+) -> Result<(), Error> {
+    if request.template.is_empty() || (!request.runtime.is_empty() && !request.model.is_empty()) {
+        return Ok(());
+    }
+    let asked = provisioner::DescribeTemplateRequest {
+        name: request.template.clone(),
+    };
+    let told = app
+        .provisioner
+        .call(&call.caller, asked, |mut c, r| async move {
+            c.describe_template(r).await
+        })
+        .await?;
+    if request.runtime.is_empty() {
+        request.runtime = told.runtime;
+    }
+    if request.model.is_empty() {
+        request.model = told.model;
+    }
+    Ok(())
 }
 
 fn request(object: &Object) -> Result<pb::CreateWorkspaceRequest, BindError> {

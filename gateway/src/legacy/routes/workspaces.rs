@@ -1,9 +1,8 @@
-//! List, show, delete, state and budget (contract/workspaces.md).
+//! List, show, state and budget (contract/workspaces.md).
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use candor_proto::registry::v1 as pb;
 
 use crate::legacy::App;
@@ -45,47 +44,6 @@ pub(crate) async fn get(app: Arc<App>, call: Call) -> Answer {
         )
         .await?;
     Ok(answer::ok(shapes::alone(&found)))
-}
-
-/// DELETE /workspaces/:id?confirm=true&purge=true.
-pub(crate) async fn delete(app: Arc<App>, call: Call) -> Answer {
-    let request = pb::DeleteWorkspaceRequest {
-        id: call.workspace_id()?.to_string(),
-        confirm: call.flag("confirm"),
-        purge: call.flag("purge"),
-    };
-    let done = app
-        .registry
-        .call(&call.caller, request, |mut c, r| async move {
-            c.delete_workspace(r).await
-        })
-        .await?;
-    if done.status == "confirmation_required" {
-        return Ok(confirmation_required(&done));
-    }
-    let body = Map::new()
-        .int("cascade_deleted", done.cascade_deleted.into())
-        .string("status", &done.status);
-    Ok(answer::ok(body.finish()))
-}
-
-fn confirmation_required(done: &pb::DeleteWorkspaceResponse) -> Response {
-    let children = done.children.iter().map(|child| {
-        Map::new()
-            .string("id", &child.id)
-            .string("name", &child.name)
-            .finish()
-    });
-    let count = i64::try_from(done.children.len()).unwrap_or(i64::MAX);
-    let body = Map::new()
-        .encoded("children", &array(children))
-        .int("children_count", count)
-        .string(
-            "message",
-            "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete.",
-        )
-        .string("status", &done.status);
-    answer::json(StatusCode::CONFLICT, body.finish())
 }
 
 /// GET /workspaces/:id/state: whether an agent should go on.
