@@ -6,6 +6,7 @@ mod beat;
 mod closed;
 mod connection;
 mod cpu;
+mod creates;
 mod echo;
 mod enrol;
 mod files;
@@ -34,6 +35,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use activity::ActivityArgs;
+use creates::CreatesArgs;
 use relay::RelayArgs;
 use relay::proxy::Log;
 use run::RunArgs;
@@ -50,6 +52,8 @@ enum Command {
     Activity(ActivityArgs),
     /// Measure calls to agents through the relay of a standalone.
     Relay(RelayArgs),
+    /// Create many workspaces at once and wait until all are online.
+    Creates(CreatesArgs),
     /// Serve the stand-in for agents.
     Agent {
         #[arg(long)]
@@ -150,6 +154,10 @@ async fn main() -> ExitCode {
             outcome = relay::run(args) => outcome,
             outcome = interrupted() => outcome,
         },
+        Command::Creates(args) => tokio::select! {
+            outcome = creates::run(args) => outcome,
+            outcome = interrupted() => outcome,
+        },
         other => serve_or_send(other).await,
     };
     match outcome {
@@ -166,6 +174,7 @@ async fn serve_or_send(command: Command) -> Result<()> {
         Command::Run(args) => run::run(args).await,
         Command::Activity(args) => activity::run(args).await,
         Command::Relay(args) => relay::run(args).await,
+        Command::Creates(args) => creates::run(args).await,
         Command::Agent { addr } => relay::agent::run(addr).await,
         Command::FloorForward(args) => args.serve(Log::Before).await,
         Command::FloorBufferingProxy(args) => args.serve(Log::After).await,

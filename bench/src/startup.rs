@@ -27,11 +27,11 @@ pub struct Startup {
 }
 
 /// Takes the private Postgres down with it, whatever became of Candor.
-struct DataDir(PathBuf);
+pub struct DataDir(PathBuf);
 
 /// Starts on an empty directory, then `times` times on the same one.
 pub async fn measure(programs: &Programs, folder: &Path, times: usize) -> Result<Startup> {
-    let data = DataDir(folder.join("data"));
+    let data = DataDir::at(folder.join("data"));
     let mut startup = Startup::default();
     for time in 0..=times {
         let mut candor = programs
@@ -57,6 +57,16 @@ pub async fn measure(programs: &Programs, folder: &Path, times: usize) -> Result
 }
 
 impl DataDir {
+    /// The one at this path, which need not exist.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// There while its Postgres runs.
     fn postmaster(&self) -> PathBuf {
         self.0.join("postgres/postmaster.pid")

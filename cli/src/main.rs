@@ -32,6 +32,10 @@ enum Command {
     Queue(operator::QueueArgs),
     /// Show or switch whether a workspace's answers count for its health.
     Observe(operator::ObserveArgs),
+    /// Show or change what the platform may do to a workspace by itself.
+    Policy(operator::PolicyArgs),
+    /// Seal stored secrets anew.
+    Secrets(operator::SecretsArgs),
     /// Say why a workspace has its status.
     Explain(operator::ExplainArgs),
     /// Look for what is wrong with an installation.
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
         Command::Activity(args) => operator::block_on(operator::activity(args)),
         Command::Queue(args) => operator::block_on(operator::queue(args)),
         Command::Observe(args) => operator::block_on(operator::observe(args)),
+        Command::Policy(args) => operator::block_on(operator::policy(args)),
+        Command::Secrets(args) => operator::block_on(operator::secrets(args)),
         Command::Explain(args) => operator::block_on(operator::explain(args)),
         Command::Doctor(args) => operator::block_on(operator::doctor(args)),
         Command::Migrate(args) => operator::block_on(migrate::run(args)),

@@ -1,5 +1,6 @@
 //! `candor doctor`: what is wrong, and what to do about it.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use candor_process::postgres::Binaries;
@@ -7,6 +8,7 @@ use candor_proto::registry::v1 as pb;
 use clap::Args;
 use serde_json::json;
 
+use super::instance::{backends, state};
 use super::reach::{ReachArgs, workspaces};
 use super::show;
 use crate::up::Whereabouts;
@@ -20,22 +22,22 @@ pub struct DoctorArgs {
 
 /// One thing that was looked at.
 struct Finding {
-    what: &'static str,
+    what: Cow<'static, str>,
     good: bool,
     detail: String,
 }
 
 impl Finding {
-    fn good(what: &'static str, detail: impl Into<String>) -> Self {
+    fn good(what: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self {
-            what,
+            what: what.into(),
             good: true,
             detail: detail.into(),
         }
     }
-    fn bad(what: &'static str, detail: impl Into<String>) -> Self {
+    fn bad(what: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self {
-            what,
+            what: what.into(),
             good: false,
             detail: detail.into(),
         }
@@ -109,7 +111,32 @@ async fn platform(reach: &ReachArgs) -> Vec<Finding> {
         }
         Err(error) => findings.push(Finding::bad("database", error.to_string())),
     }
+    findings.extend(instances(reach).await);
     findings
+}
+
+/// Each backend, and what to do where it could start nothing.
+async fn instances(reach: &ReachArgs) -> Vec<Finding> {
+    let backends = match backends(reach).await {
+        Ok(Some(backends)) => backends,
+        // A registry alone; the provisioner is asked at its own address.
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![Finding::bad("backends", error)],
+    };
+    if backends.is_empty() {
+        let detail = "none: agents are brought by their owners";
+        return vec![Finding::good("backends", detail)];
+    }
+    let finding = |backend| {
+        let (good, detail) = state(backend);
+        let what = format!("backend {}", backend.name);
+        if good {
+            Finding::good(what, detail)
+        } else {
+            Finding::bad(what, detail)
+        }
+    };
+    backends.iter().map(finding).collect()
 }
 
 /// A client whose beats are refused seldom notices; its operator should.

@@ -2,11 +2,13 @@
 
 use std::error::Error;
 
+use candor_proto::provisioner::v1::ExplainInstanceResponse;
 use candor_proto::registry::v1 as pb;
 use candor_proto::relay::v1::Observation;
 use clap::Args;
 use serde_json::json;
 
+use super::instance::{self, instance};
 use super::observe::{self, observed};
 use super::ps::as_json;
 use super::reach::{ReachArgs, told, workspace_id};
@@ -24,6 +26,12 @@ pub struct ExplainArgs {
     reach: ReachArgs,
 }
 
+/// What others than the registry know; nothing where they are processes of their own.
+struct Beside {
+    observation: Option<Observation>,
+    instance: Option<ExplainInstanceResponse>,
+}
+
 pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
     let reach = &args.reach;
     let mut client = reach.connect().await?;
@@ -37,22 +45,28 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|status| told(&status))?
         .into_inner();
-    let observation = observed(reach, &id).await;
+    let beside = Beside {
+        observation: observed(reach, &id).await,
+        instance: instance(reach, &id).await,
+    };
     if reach.json {
-        println!("{}", to_json(&told, observation.as_ref()));
+        println!("{}", to_json(&told, &beside));
     } else {
-        print(&told, observation.as_ref());
+        print(&told, &beside);
     }
     Ok(())
 }
 
-fn print(told: &pb::ExplainStatusResponse, observation: Option<&Observation>) {
+fn print(told: &pb::ExplainStatusResponse, beside: &Beside) {
     if let Some(workspace) = &told.workspace {
         print_workspace(workspace, told.fence_epoch);
     }
     print_causes(&told.causes);
-    if let Some(observation) = observation {
+    if let Some(observation) = &beside.observation {
         println!("  observed      {}", observe::words(observation));
+    }
+    if let Some(told) = &beside.instance {
+        instance::print(told);
     }
     println!("  decisions, newest first (rules: docs/state-machine.md)");
     for decision in &told.decisions {
@@ -113,10 +127,7 @@ fn print_causes(causes: &[pb::StatusCause]) {
     }
 }
 
-fn to_json(
-    told: &pb::ExplainStatusResponse,
-    observation: Option<&Observation>,
-) -> serde_json::Value {
+fn to_json(told: &pb::ExplainStatusResponse, beside: &Beside) -> serde_json::Value {
     let time = |stamp: &Option<prost_types::Timestamp>| {
         stamp
             .as_ref()
@@ -130,7 +141,8 @@ fn to_json(
         "causes": told.causes.iter().map(|cause| json!({
             "kind": cause.kind, "evidence": cause.evidence, "since": time(&cause.since),
         })).collect::<Vec<_>>(),
-        "observation": observation.map(observe::to_json),
+        "observation": beside.observation.as_ref().map(observe::to_json),
+        "instance": beside.instance.as_ref().map(instance::to_json),
         "decisions": told.decisions.iter().map(|decision| json!({
             "at": time(&decision.at), "rule": decision.rule, "from": show::status(decision.from),
             "to": show::status(decision.to), "evidence": decision.evidence,

@@ -3,10 +3,13 @@
 mod activity;
 mod doctor;
 mod explain;
+mod instance;
 mod observe;
+mod policy;
 mod ps;
 mod queue;
 mod reach;
+mod secrets;
 mod show;
 mod watch;
 
@@ -17,8 +20,10 @@ pub use activity::{ActivityArgs, activity};
 pub use doctor::{DoctorArgs, doctor};
 pub use explain::{ExplainArgs, explain};
 pub use observe::{ObserveArgs, observe};
+pub use policy::{PolicyArgs, policy};
 pub use ps::{PsArgs, ps};
 pub use queue::{QueueArgs, queue};
+pub use secrets::{SecretsArgs, secrets};
 pub use watch::{WatchArgs, watch};
 
 /// Runs a command that needs the network.

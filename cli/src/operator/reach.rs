@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use candor_process::grpc::ANSWER_LIMIT;
+use candor_proto::provisioner::v1::provisioner_service_client::ProvisionerServiceClient;
 use candor_proto::registry::v1 as pb;
 use candor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use candor_proto::relay::v1::relay_service_client::RelayServiceClient;
@@ -54,6 +55,12 @@ impl ReachArgs {
     pub async fn relay(&self) -> Result<RelayServiceClient<Channel>, Box<dyn Error>> {
         let channel = self.channel().await?;
         Ok(RelayServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
+    }
+
+    /// Connects to the provisioner.
+    pub async fn provisioner(&self) -> Result<ProvisionerServiceClient<Channel>, Box<dyn Error>> {
+        let channel = self.channel().await?;
+        Ok(ProvisionerServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT))
     }
 
     /// Connects.
@@ -140,6 +147,16 @@ pub fn told_by_relay(status: &Status) -> String {
     match status.code() {
         tonic::Code::Unimplemented => "this process is no relay: pass --grpc with its address \
              (its own default port is 50054)"
+            .to_owned(),
+        _ => told(status),
+    }
+}
+
+/// The same of a call of the provisioner.
+pub fn told_by_provisioner(status: &Status) -> String {
+    match status.code() {
+        tonic::Code::Unimplemented => "this process is no provisioner: pass --grpc with its \
+             address (its own default port is 50052)"
             .to_owned(),
         _ => told(status),
     }

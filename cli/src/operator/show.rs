@@ -36,7 +36,8 @@ pub fn until(stamp: Option<&prost_types::Timestamp>) -> String {
     }
 }
 
-fn long(seconds: i64) -> String {
+/// A span of seconds in the largest unit that fits.
+pub fn long(seconds: i64) -> String {
     match seconds {
         0..=119 => format!("{seconds}s"),
         120..=7199 => format!("{}m", seconds / 60),

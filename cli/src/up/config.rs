@@ -1,6 +1,7 @@
 //! Flags and variables of `candor up`.
 
 use candor_process::config::SharedArgs;
+use candor_provisioner::ProvisionerArgs;
 use candor_registry::{EventArgs, LeaseArgs};
 use candor_relay::RelayArgs;
 use clap::Args;
@@ -16,6 +17,8 @@ pub struct UpArgs {
     pub events: EventArgs,
     #[command(flatten)]
     pub relay: RelayArgs,
+    #[command(flatten)]
+    pub provisioner: ProvisionerArgs,
     /// Mint test tokens on enforced listeners too.
     #[arg(long, env = "CANDOR_TEST_TOKENS", value_parser = clap::builder::FalseyValueParser::new())]
     pub test_tokens: bool,

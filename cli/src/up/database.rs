@@ -8,6 +8,7 @@ use candor_process::data_dir::DataDir;
 use candor_process::migrate;
 use candor_process::pool::PoolSettings;
 use candor_process::postgres::PrivatePostgres;
+use candor_provisioner::Provisioner;
 use candor_relay::Relay;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -18,6 +19,8 @@ use super::progress::Progress;
 const FOR_ACTIVITY: u32 = 10;
 /// Connections of the relay, at most.
 const FOR_RELAY: u32 = 10;
+/// Connections of the provisioner, at most.
+const FOR_PROVISIONER: u32 = 8;
 /// Longest wait for connections to close.
 const CLOSE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -33,6 +36,8 @@ pub struct Database {
     pub for_activity: PgPool,
     /// As `pool`, for the relay.
     pub for_relay: PgPool,
+    /// As `pool`, for the provisioner.
+    pub for_provisioner: PgPool,
 }
 
 impl Database {
@@ -54,12 +59,15 @@ impl Database {
         for_activity.max_connections = FOR_ACTIVITY;
         let mut for_relay = Relay::pool_settings("candor-relay");
         for_relay.max_connections = FOR_RELAY;
+        let mut for_provisioner = Provisioner::pool_settings("candor-provisioner");
+        for_provisioner.max_connections = FOR_PROVISIONER;
         Ok(Self {
             data_dir,
             private,
             pool: PoolSettings::new("candor").open(options.clone()),
             for_activity: for_activity.open(options.clone()),
-            for_relay: for_relay.open(options),
+            for_relay: for_relay.open(options.clone()),
+            for_provisioner: for_provisioner.open(options),
         })
     }
 
@@ -75,7 +83,8 @@ impl Database {
             tokio::join!(
                 self.pool.close(),
                 self.for_activity.close(),
-                self.for_relay.close()
+                self.for_relay.close(),
+                self.for_provisioner.close()
             )
         };
         if tokio::time::timeout(CLOSE, closed).await.is_err() {

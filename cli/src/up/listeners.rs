@@ -42,6 +42,12 @@ impl Listeners {
             moved,
         })
     }
+
+    /// Where the listener is that always asks for credentials.
+    pub fn enforced(&self) -> io::Result<Option<SocketAddr>> {
+        let enforced = self.http_enforced.as_ref();
+        enforced.map(TcpListener::local_addr).transpose()
+    }
 }
 
 fn or_default(given: Option<SocketAddr>, port: u16) -> (SocketAddr, bool) {

@@ -15,15 +15,17 @@ use std::time::Duration;
 use candor_activity_log::ActivityLog;
 use candor_gateway::{Gateway, GatewayConfig, Services};
 use candor_identity::{Authenticator, ListenerMode};
-use candor_peers::{ActivityClient, RegistryClient, RelayClient, local};
+use candor_peers::{ActivityClient, ProvisionerClient, RegistryClient, RelayClient, local};
 use candor_process::admin::Admin;
-use candor_process::config::{Secret, SharedConfig};
+use candor_process::config::{ConfigError, Secret, SharedConfig};
 use candor_process::drain::Drain;
 use candor_process::grpc::{GrpcLimits, GrpcServer};
 use candor_process::telemetry::{Metrics, Telemetry};
 use candor_proto::{DESCRIPTOR_SET, a2a};
-use candor_registry::{Registry, RegistryConfig, Sealer};
+use candor_provisioner::{Backends, Place, Provisioner, ProvisionerConfig, ProvisionerSettings};
+use candor_registry::{Registry, RegistryConfig};
 use candor_relay::{Relay, RelayConfig};
+use candor_secrets::Sealer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -33,6 +35,9 @@ use database::Database;
 use listeners::Listeners;
 use progress::{Progress, Summary};
 pub use whereabouts::Whereabouts;
+
+/// Longest wait until the registry knows what runs instances here.
+const ANNOUNCED: Duration = Duration::from_secs(5);
 
 /// Runs until told to stop.
 pub fn main(args: UpArgs) -> Result<(), Box<dyn Error>> {
@@ -46,7 +51,8 @@ pub fn main(args: UpArgs) -> Result<(), Box<dyn Error>> {
 
 async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
     let http_is_default = args.shared.http.is_none() && std::env::var_os("PORT").is_none();
-    let config = args.shared.clone().resolve()?;
+    let (config, instances) =
+        ConfigError::both(args.shared.clone().resolve(), args.provisioner.resolve())?;
     let sealer = sealer(&config)?;
     let telemetry = Telemetry::start(&config.telemetry("candor"))?;
     let progress = Progress::new(args.json);
@@ -56,17 +62,27 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
     let listeners = Listeners::bind(&config, http_is_default).await?;
     let database = Database::open(&config, &progress).await?;
     progress.step("starting the services and the gateway");
-    let started = start(&args, &config, sealer, &database, &listeners, &drain)?;
-    let (registry, activity_log, relay) = &started;
+    let instances = settled(&config, instances, &database, &listeners).await?;
+    let started = start(
+        &args, &config, sealer, &database, &listeners, instances, &drain,
+    )?;
+    let Started {
+        registry,
+        activity_log,
+        relay,
+        provisioner,
+    } = &started;
     let services = Services {
         registry: RegistryClient::new(local(registry.service())),
         activity: ActivityClient::new(local(activity_log.service())),
         relay: RelayClient::new(local(relay.service())),
+        provisioner: ProvisionerClient::new(local(provisioner.service())),
     };
     let running = Running {
         registry,
         activity_log,
         relay,
+        provisioner,
         services,
     };
     let parts = assemble(
@@ -78,24 +94,65 @@ async fn run(args: UpArgs) -> Result<(), Box<dyn Error>> {
         drain.token(),
     )
     .await?;
-    let admin = Admin::new(telemetry.metrics(), drain.token())
-        .check("postgres", registry.readiness())
-        .check("activity-log", activity_log.readiness())
-        .check("relay", relay.readiness());
+    let admin = started.admin(telemetry.metrics(), drain.token()).await;
     let addresses = Addresses::of(&listeners)?;
     spawn_all(&drain, listeners, parts, admin)?;
     announce(&args, &config, &database, &addresses, &progress)?;
 
     let finished = drain.finished().await;
     Whereabouts::forget(database.data_dir.path());
-    let (registry, activity_log, relay) = started;
-    // First who writes and tells: the registry hands its last words on.
-    relay.drained().await;
-    activity_log.drained().await;
-    registry.drained().await;
+    started.drained().await;
     database.close().await;
     telemetry.shutdown().await;
     finished.map_err(Into::into)
+}
+
+/// What runs instances, on this database and for these listeners.
+async fn settled(
+    config: &SharedConfig,
+    settings: ProvisionerSettings,
+    database: &Database,
+    listeners: &Listeners,
+) -> Result<(Backends, ProvisionerConfig), Box<dyn Error>> {
+    let place = Place {
+        data_dir: database.data_dir.path().to_owned(),
+        http: listeners.http.local_addr()?,
+        http_enforced: listeners.enforced()?,
+        ..Place::of(config)
+    };
+    let pool = &database.for_provisioner;
+    let backends = Backends::open(pool, settings.backends, &place).await?;
+    Ok((backends, settings.config))
+}
+
+/// The services that run in this process.
+struct Started {
+    registry: Registry,
+    activity_log: ActivityLog,
+    relay: Relay,
+    provisioner: Provisioner,
+}
+
+impl Started {
+    /// Health, once the registry knows what runs instances here.
+    async fn admin(&self, metrics: Metrics, stop: CancellationToken) -> Admin {
+        if !self.provisioner.announced(ANNOUNCED).await {
+            tracing::warn!(within = ?ANNOUNCED, "the registry does not know yet what runs here");
+        }
+        Admin::new(metrics, stop)
+            .check("postgres", self.registry.readiness())
+            .check("activity-log", self.activity_log.readiness())
+            .check("relay", self.relay.readiness())
+            .check("provisioner", self.provisioner.readiness())
+    }
+
+    /// First who writes and tells: the registry hands its last words on.
+    async fn drained(self) {
+        self.provisioner.drained().await;
+        self.relay.drained().await;
+        self.activity_log.drained().await;
+        self.registry.drained().await;
+    }
 }
 
 /// Starts the services, each calling the others without a socket.
@@ -105,13 +162,14 @@ fn start(
     sealer: Sealer,
     database: &Database,
     listeners: &Listeners,
+    (backends, instances): (Backends, ProvisionerConfig),
     drain: &Drain,
-) -> Result<(Registry, ActivityLog, Relay), Box<dyn Error>> {
+) -> Result<Started, Box<dyn Error>> {
     let registry = Registry::start(
         database.pool.clone(),
         RegistryConfig {
             leases: args.leases.policy(),
-            sealer,
+            sealer: sealer.clone(),
             event_retention_days: args.events.event_retention_days,
         },
         None,
@@ -132,14 +190,29 @@ fn start(
         relay_config(args, config, listeners.http.local_addr()?),
         &drain.token(),
     )?;
-    Ok((registry, activity_log, relay))
+    let provisioner = Provisioner::start(
+        database.for_provisioner.clone(),
+        candor_provisioner::Services {
+            registry: RegistryClient::new(local(registry.service())),
+            activity: ActivityClient::new(local(activity_log.service())),
+            relay: RelayClient::new(local(relay.service())),
+        },
+        backends,
+        sealer,
+        instances,
+        &drain.token(),
+    );
+    Ok(Started {
+        registry,
+        activity_log,
+        relay,
+        provisioner,
+    })
 }
 
 fn sealer(config: &SharedConfig) -> Result<Sealer, Box<dyn Error>> {
-    let key = config.security.secrets_encryption_key.as_ref();
-    Ok(Sealer::from_key(
-        key.map(|key| key.expose()).unwrap_or_default(),
-    )?)
+    let (key, previous) = config.security.sealing_keys()?;
+    Ok(Sealer::new(key, previous)?)
 }
 
 /// How callers without credentials are treated on an address.
@@ -160,6 +233,7 @@ struct Running<'a> {
     registry: &'a Registry,
     activity_log: &'a ActivityLog,
     relay: &'a Relay,
+    provisioner: &'a Provisioner,
     services: Services,
 }
 
@@ -202,6 +276,7 @@ async fn grpc_server(
     mode: ListenerMode,
 ) -> Result<GrpcServer, Box<dyn Error>> {
     use candor_activity_log::serve as activity_log;
+    use candor_provisioner::serve as provisioner;
     use candor_registry::serve as registry;
     use candor_relay::serve as relay;
     let identity = || Arc::clone(authenticator);
@@ -223,15 +298,22 @@ async fn grpc_server(
         identity(),
         None,
         mode,
+    ))
+    .add_service(provisioner::authenticated(
+        running.provisioner,
+        identity(),
+        None,
+        mode,
     ));
     let names = [
         registry::SERVICE,
         activity_log::SERVICE,
         relay::SERVICE,
         relay::A2A_SERVICE,
+        provisioner::SERVICE,
     ];
     let limits = GrpcLimits {
-        patient: vec![relay::A2A_PATIENCE],
+        patient: vec![relay::A2A_PATIENCE, provisioner::PATIENCE],
         ..GrpcLimits::default()
     };
     let described = [DESCRIPTOR_SET, a2a::DESCRIPTOR_SET];
@@ -289,12 +371,9 @@ struct Addresses {
 
 impl Addresses {
     fn of(listeners: &Listeners) -> std::io::Result<Self> {
-        let enforced = listeners.http_enforced.as_ref();
         Ok(Self {
             http: listeners.http.local_addr()?,
-            http_enforced: enforced
-                .map(tokio::net::TcpListener::local_addr)
-                .transpose()?,
+            http_enforced: listeners.enforced()?,
             grpc: listeners.grpc.local_addr()?,
             admin: listeners.admin.address(),
             moved: listeners.moved.clone(),
