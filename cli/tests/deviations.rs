@@ -126,6 +126,7 @@ async fn all_rows(world: &mut World) {
     d37_malformed(world).await;
     d39_public_reads(world).await;
     d41_external_without_url(world).await;
+    d20_d21_d38_d54_lifecycle(world).await;
     d57_spend(world).await;
     d60_d61_addresses(world).await;
     d1_d2_d4_d43_senders(world).await;
@@ -384,6 +385,47 @@ async fn d41_external_without_url(world: &mut World) {
     let url = world.candor.database_url();
     let stored = postgres::text(&url, &query).await.unwrap();
     assert_eq!(stored, "awaiting_agent");
+}
+
+async fn d20_d21_d38_d54_lifecycle(world: &mut World) {
+    let to = |id: &str, verb: &str| Call::new(Method::POST, format!("/workspaces/{id}/{verb}"));
+    let url = "http://localhost:9009";
+    let external = json!({"name": "x", "tier": 1, "external": true, "url": url});
+    let external = world.create(external).await;
+    let text = "external workspaces cannot be restarted by the platform";
+    is(
+        &world.user(to(&external, "restart")).await,
+        409,
+        &error(text),
+    );
+    let paused = json!({"paused_count": 1, "status": "paused"});
+    is(&world.user(to(&external, "pause")).await, 200, &paused);
+    let shown = world
+        .user(Call::get(format!("/workspaces/{external}")))
+        .await;
+    assert_eq!(shown.json()["url"], url, "D54");
+
+    let agent = world.agent("nobody's").await;
+    let absent = error("provisioner not available");
+    is(&world.user(to(&agent.id, "hibernate")).await, 503, &absent);
+    assert_eq!(world.status(&agent.id).await, "online");
+    is(&world.user(to(&agent.id, "restart")).await, 503, &absent);
+    is(&world.user(to(&agent.id, "pause")).await, 200, &paused);
+    let resumed = json!({"resumed_count": 1, "status": "provisioning"});
+    is(&world.user(to(&agent.id, "resume")).await, 200, &resumed);
+    assert_eq!(
+        world.status(&agent.id).await,
+        "provisioning",
+        "awaiting its agent"
+    );
+    let beat = json!({"uptime_seconds": 60, "error_rate": 0.0});
+    assert_eq!(world.beat(&agent, beat).await.status, 200);
+    assert_eq!(world.status(&agent.id).await, "online");
+
+    let gone = Call::new(Method::DELETE, format!("/workspaces/{}", agent.id));
+    assert_eq!(world.user(gone).await.status, 200);
+    let missing = error("workspace not found");
+    is(&world.user(to(&agent.id, "restart")).await, 404, &missing);
 }
 
 async fn d57_spend(world: &mut World) {

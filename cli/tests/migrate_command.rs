@@ -19,7 +19,7 @@ async fn migrations_go_up_and_down_and_tell_where_they_are() {
     let url = postgres.create_database().await.unwrap();
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_candor"));
     let (done, words) = run(&binaries, &url, &["up"]);
-    assert!(done && words.contains("8 migration(s) applied"), "{words}");
+    assert!(done && words.contains("9 migration(s) applied"), "{words}");
     let (done, words) = run(&binaries, &url, &["up"]);
     assert!(done && words.contains("0 migration(s) applied"), "{words}");
     let (done, words) = run(&binaries, &url, &["status"]);
@@ -32,7 +32,7 @@ async fn migrations_go_up_and_down_and_tell_where_they_are() {
     .unwrap();
 
     let (done, words) = run(&binaries, &url, &["down", "--to", "1"]);
-    assert!(done && words.contains("7 migration(s) reverted"), "{words}");
+    assert!(done && words.contains("8 migration(s) reverted"), "{words}");
     let kept = "SELECT status || ' ' || pg_typeof(status)::text FROM workspaces";
     assert_eq!(postgres::text(&url, kept).await.unwrap(), "degraded text");
     let strange = "UPDATE workspaces SET status = 'half-alive'";

@@ -318,6 +318,7 @@ fn without_a_platform_every_command_says_what_to_do() {
         &["activity", "ls", "x"],
         &["queue", "ls"],
         &["observe", "x"],
+        &["policy", "x"],
         &["watch"],
         &["doctor"],
     ] {

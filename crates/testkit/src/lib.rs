@@ -19,6 +19,7 @@ pub mod fake_platform;
 pub mod grpc_reflect;
 pub mod history;
 pub mod http;
+pub mod kube_api;
 pub mod legacy;
 pub mod load;
 pub mod otlp;

@@ -55,6 +55,12 @@ impl Binaries {
         Self(folder.to_owned())
     }
 
+    /// Where a program is.
+    #[must_use]
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.0.join(program)
+    }
+
     /// A command with nothing of the surrounding environment that Candor reads.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
@@ -221,8 +227,29 @@ impl Binaries {
         self.service("candor-relay", &settings, env).await
     }
 
+    /// A `candor-provisioner` on a migrated database, beside a registry. Where the others
+    /// are is in its environment: `CANDOR_ACTIVITY_LOG`, `CANDOR_RELAY`; where the gateway
+    /// is too: `CANDOR_HTTP`, or `CANDOR_PLATFORM_URL`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn provisioner(
+        &self,
+        database_url: &str,
+        registry: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> Result<Platform, StartError> {
+        let registry = format!("http://{registry}");
+        let settings = [
+            ("--database-url", database_url),
+            ("--registry", registry.as_str()),
+            ("--grpc", "127.0.0.1:0"),
+        ];
+        self.service("candor-provisioner", &settings, env).await
+    }
+
     /// A `candor-gateway` in front of a registry. Where the others are is in its
-    /// environment: `CANDOR_ACTIVITY_LOG`, `CANDOR_RELAY`.
+    /// environment: `CANDOR_ACTIVITY_LOG`, `CANDOR_RELAY`, `CANDOR_PROVISIONER`.
     ///
     /// # Errors
     /// [`StartError`].

@@ -55,8 +55,8 @@ fn workloads() -> Vec<(String, Value)> {
         .collect();
     assert_eq!(
         found.len(),
-        5,
-        "registry, activity log, relay, gateway, migration"
+        6,
+        "registry, activity log, relay, provisioner, gateway, migration"
     );
     found
 }
@@ -77,12 +77,14 @@ fn the_base_has_what_it_promises_and_one_replica_of_it() {
         [
             "Deployment/candor-activity-log",
             "Deployment/candor-gateway",
+            "Deployment/candor-provisioner",
             "Deployment/candor-registry",
             "Deployment/candor-relay",
             "Job/candor-migrate",
             "Namespace/candor",
             "Service/candor-activity-log",
             "Service/candor-gateway",
+            "Service/candor-provisioner",
             "Service/candor-registry",
             "Service/candor-relay",
         ],
@@ -105,10 +107,11 @@ fn nothing_runs_as_root_or_writes_to_its_image() {
             pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
             "{name}"
         );
-        assert_eq!(
-            pod["automountServiceAccountToken"], false,
-            "{name}: it asks the cluster nothing"
-        );
+        // The provisioner makes pods; nobody else asks the cluster anything.
+        let asks = name == "Deployment/candor-provisioner";
+        assert_eq!(pod["automountServiceAccountToken"], asks, "{name}");
+        let account = asks.then_some("candor-provisioner");
+        assert_eq!(pod["serviceAccountName"].as_str(), account, "{name}");
         assert_eq!(
             pod["enableServiceLinks"], false,
             "{name}: a Service called candor-x would set CANDOR_X_PORT, which is no setting of ours"
@@ -131,6 +134,7 @@ fn ports_probes_and_services_fit_together() {
         ("candor-registry", json!({"grpc": 50051, "admin": 9465})),
         ("candor-activity-log", json!({"grpc": 50053, "admin": 9467})),
         ("candor-relay", json!({"grpc": 50054, "admin": 9468})),
+        ("candor-provisioner", json!({"grpc": 50052, "admin": 9466})),
         ("candor-gateway", json!({"http": 8080, "admin": 9464})),
     ];
     for (name, ports) in expected {

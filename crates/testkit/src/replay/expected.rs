@@ -50,6 +50,10 @@ impl Expectations {
             "candor-step3.jsonl",
             include_str!("../../data/candor-step3.jsonl"),
         )?);
+        lines.extend(parse(
+            "candor-step5.jsonl",
+            include_str!("../../data/candor-step5.jsonl"),
+        )?);
         let by_line = lines
             .into_iter()
             .map(|line| ((line.story.clone(), line.n), line));

@@ -112,6 +112,10 @@ pub fn original() -> Result<Vec<Line>, DataError> {
         "original-step3.jsonl",
         include_str!("../../data/original-step3.jsonl"),
     )?);
+    lines.extend(parse(
+        "original-step5.jsonl",
+        include_str!("../../data/original-step5.jsonl"),
+    )?);
     Ok(lines)
 }
 

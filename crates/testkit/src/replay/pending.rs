@@ -20,12 +20,6 @@ pub const PENDING: &[Pending] = &[
         n: 7,
         step: 8,
     },
-    // GET /workspaces/:id/secrets
-    Pending {
-        story: "workspaces/create",
-        n: 8,
-        step: 5,
-    },
     // POST /workspaces/:id/memories
     Pending {
         story: "workspaces/delete",
