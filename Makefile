@@ -17,11 +17,11 @@ help: ## Show this list
 .PHONY: up
 up: ## Build and run everything in one process (ARGS="--http 127.0.0.1:8081")
 	@scripts/setup up
-	cargo build -p candor
+	cargo build -p candor -p candor-workspace --bins
 	exec scripts/up $(ARGS)
 
 .PHONY: setup
-setup: ## Install what is missing: Postgres' server programs, a C compiler
+setup: ## Install what is missing: Postgres' server programs, a C compiler, Docker for tests
 	@scripts/setup
 
 .PHONY: fmt
@@ -42,12 +42,13 @@ check: lint ## Lint, unit and property tests (no Postgres, no processes)
 .PHONY: test
 test: setup lint ## Everything that CI runs: all tests on the real programs
 	cargo build --workspace --bins --locked
-	cargo test --workspace --locked
+	scripts/with-docker --optional cargo test --workspace --locked
 	scripts/check-sqlx
 	scripts/check-kustomize
+	scripts/check-kubernetes-objects
 
 .PHONY: bench
-bench: setup ## Measure beats against floors of the same run, the activity log, the relay (bench/README.md)
+bench: setup ## Measure beats against floors of the same run, the activity log, the relay, creations (bench/README.md)
 	bench/run
 
 .PHONY: gate
@@ -73,5 +74,5 @@ state-machine: ## Rewrite docs/state-machine.md from the status table
 	UPDATE_DOCS=1 cargo test --locked -p candor-kernel --test state_machine_doc
 
 .PHONY: clean-data
-clean-data: ## Remove the data directory, with its private Postgres stopped
+clean-data: ## Remove the data directory, with its instances and its private Postgres ended
 	@scripts/clean-data "$(DATA_DIR)"
