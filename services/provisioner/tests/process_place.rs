@@ -118,6 +118,7 @@ async fn no_secret_makes_an_instance_somebody_else() {
         "CANDOR_PLATFORM_URL",
         "CONFIGS_DIR",
         "CANDOR_CONFIGS_DIR",
+        "WORKSPACE_CONFIG_PATH",
         "CANDOR_LISTEN",
         "CANDOR_ADVERTISE",
         "CANDOR_EXECUTOR",
@@ -133,6 +134,7 @@ async fn no_secret_makes_an_instance_somebody_else() {
     assert_eq!(env["WORKSPACE_ID"], plan.workspace.to_string());
     assert_eq!(env["PLATFORM_URL"], plan.platform_url);
     assert_eq!(Path::new(&env["CONFIGS_DIR"]), place.join("configs"));
+    assert_eq!(env["WORKSPACE_CONFIG_PATH"], env["CONFIGS_DIR"]);
     assert_eq!(Path::new(&env["HOME"]), place.join("session"));
     assert_eq!(env["CANDOR_EXECUTOR"], "echo");
     // Nothing but the plan's, what makes it an instance, and where programs are.
