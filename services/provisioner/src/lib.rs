@@ -7,6 +7,7 @@
 mod announce;
 mod app;
 pub mod backend;
+mod blueprint;
 mod config;
 mod environment;
 mod files;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candor_kernel::{Caller, Error, Status, WorkspaceId};
-use candor_proto::registry::v1 as registry;
 use candor_proto::relay::v1 as relay;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::Semaphore;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::service::provisioner;
+use crate::blueprint::blueprint;
 use crate::store::restart_context;
 
 /// How long a new instance may take until it is online; after that it is told nothing.
@@ -102,16 +101,7 @@ async fn try_tell(app: &App, context: &Context) -> Result<bool, Error> {
 async fn is_online(app: &App, context: &Context) -> Result<bool, Error> {
     let late = Instant::now() + ONLINE_WITHIN;
     loop {
-        let request = registry::GetBlueprintRequest {
-            workspace_id: context.workspace.to_string(),
-        };
-        let known = app
-            .services
-            .registry
-            .call(&provisioner(), request, |mut c, r| async move {
-                c.get_blueprint(r).await
-            })
-            .await;
+        let known = blueprint(app, context.workspace).await;
         match known {
             Ok(known) if known.fence_epoch != context.epoch => return Ok(false),
             Ok(known) if known.status == Status::Online.label() => return Ok(true),

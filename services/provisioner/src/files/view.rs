@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use candor_identity::Call;
-use candor_kernel::{Error, Reason, WorkspaceId};
-use candor_proto::registry::v1::{Blueprint, GetBlueprintRequest};
+use candor_kernel::{Error, Reason, Status, WorkspaceId};
+use candor_proto::registry::v1::Blueprint;
 
 use super::Path;
 use super::paths::listed;
 use super::room::Beside;
 use crate::app::App;
 use crate::backend::{Backend, BackendError, ConfigFile, FileEntry, Live, MOST_GIVEN, Root};
+use crate::blueprint::{blueprint, is};
 use crate::environment::environment;
-use crate::service::provisioner;
 use crate::store::Store;
 use crate::store::files::{self, Which};
 use crate::templates::{CONFIG, Declared, Templates, of_instance, unread};
@@ -34,15 +34,7 @@ impl<'a> View<'a> {
     /// `NOT_ALLOWED`, `WORKSPACE_NOT_FOUND`; the registry's.
     pub async fn of(app: &'a App, call: &Call, workspace: WorkspaceId) -> Result<Self, Error> {
         call.self_or_operator(workspace)?;
-        let request = GetBlueprintRequest {
-            workspace_id: workspace.to_string(),
-        };
-        let registry = &app.services.registry;
-        let blueprint = registry
-            .call(&provisioner(), request, |mut c, r| async move {
-                c.get_blueprint(r).await
-            })
-            .await?;
+        let blueprint = blueprint(app, workspace).await?;
         Ok(Self {
             app,
             workspace,
@@ -229,7 +221,9 @@ impl<'a> View<'a> {
     /// Whether a backend runs its instance, or will.
     fn is_placed(&self) -> bool {
         let blueprint = &self.blueprint;
-        !blueprint.external && blueprint.status != "removed" && !blueprint.backend.is_empty()
+        !blueprint.external
+            && !is(&blueprint.status, Status::Removed)
+            && !blueprint.backend.is_empty()
     }
 
     /// The template that it was made from; for people also the one that has its name, as

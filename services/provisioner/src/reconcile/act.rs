@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candor_kernel::token::TokenHash;
-use candor_kernel::{Epoch, Error, Reason};
+use candor_kernel::{Epoch, Error, Reason, Status};
 use candor_peers::time::datetime;
 use candor_process::config::Secret;
 use candor_proto::registry::v1 as registry;
@@ -12,6 +12,7 @@ use registry::move_workspace_request::Move;
 
 use super::budget::Verdict;
 use super::plan::NoPlan;
+use super::step::Want;
 use super::tell::Told;
 use super::turn::{Flow, Seen, Turn};
 use crate::backend::{BackendError, Observed, Plan, Remove};
@@ -39,7 +40,7 @@ pub(super) async fn settled(
         if let Some(reason) = seen.row.restart_reason.clone() {
             return restart(turn, seen, &reason).await;
         }
-    } else if seen.status() == "hibernating" {
+    } else if seen.is(Status::Hibernating) {
         let done = Move::Hibernated(registry::HibernatedMove {});
         move_to(turn, seen, done, "stopped").await?;
     }
@@ -143,8 +144,8 @@ async fn overtaken(turn: &Turn<'_>, seen: &Seen<'_>) -> Result<Flow, Error> {
 
 /// Ends whatever runs. What the next instance needs is brought first, while the old one
 /// still works.
-pub(super) async fn stop(turn: &Turn<'_>, seen: &Seen<'_>) -> Result<Flow, Error> {
-    let wants_another = seen.row.want == "running";
+pub(super) async fn stop(turn: &mut Turn<'_>, seen: &Seen<'_>) -> Result<Flow, Error> {
+    let wants_another = seen.row.desired().want == Want::Running;
     if let Some(blueprint) = seen.blueprint.filter(|_| wants_another)
         && let Ok(plan) = turn.make_plan(seen, blueprint, Secret::new("")).await
     {
@@ -157,7 +158,7 @@ pub(super) async fn stop(turn: &Turn<'_>, seen: &Seen<'_>) -> Result<Flow, Error
     turn.app.config.crash.passed("stopped");
     match stopped {
         Ok(()) => Ok(Flow::Again),
-        Err(error) if seen.status() == "hibernating" && seen.row.attempts >= MOST_STOPS => {
+        Err(error) if seen.is(Status::Hibernating) && seen.row.attempts >= MOST_STOPS => {
             not_hibernated(turn, seen, &error.to_string()).await?;
             Ok(Flow::Again)
         }
@@ -176,10 +177,16 @@ pub(super) async fn not_hibernated(
     super::take::take(turn.app).await
 }
 
-async fn prepare(turn: &Turn<'_>, seen: &Seen<'_>, plan: &Plan) -> Result<(), BackendError> {
+/// Brings what the plan needs; once a turn is enough.
+async fn prepare(turn: &mut Turn<'_>, seen: &Seen<'_>, plan: &Plan) -> Result<(), BackendError> {
+    if turn.prepared == Some(seen.row.epoch) {
+        return Ok(());
+    }
     let told = super::tell::Progressing::default();
     let work = seen.backend.prepare(plan, &told);
-    told.follow(turn, seen, "prepare", work).await
+    told.follow(turn, seen, "prepare", work).await?;
+    turn.prepared = Some(seen.row.epoch);
+    Ok(())
 }
 
 /// Writes files and token where the instance will read them, and reads the token back.

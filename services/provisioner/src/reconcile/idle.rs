@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_kernel::Error;
+use candor_kernel::{Error, Status};
 use candor_peers::time::datetime;
 use candor_proto::activity::v1 as activity;
 use candor_proto::registry::v1 as pb;
@@ -58,7 +58,7 @@ async fn sweep(app: &App) -> Result<(), Error> {
 async fn consider(app: &App, one: &pb::Provisioned) -> Result<(), Error> {
     let id: Uuid = one.workspace_id.parse().map_err(Error::internal)?;
     let mut connection = app.store.connection().await?;
-    let alive = matches!(one.status.as_str(), "online" | "degraded");
+    let alive = one.status.parse().is_ok_and(Status::is_alive);
     if !alive || one.active_tasks > 0 {
         return idleness::forget(&mut connection, id).await;
     }

@@ -3,14 +3,13 @@
 
 use std::collections::HashSet;
 
-use candor_kernel::{Error, Reason, WorkspaceId};
-use candor_proto::registry::v1 as pb;
+use candor_kernel::{Error, Status, WorkspaceId};
 use uuid::Uuid;
 
 use super::sweep::Everything;
 use crate::app::App;
 use crate::backend::Observed;
-use crate::service::provisioner;
+use crate::blueprint::{is, known};
 use crate::store::instances;
 
 /// Finds them and writes down that they are to go; they then go like any other.
@@ -41,19 +40,6 @@ pub(super) async fn sweep(
 
 /// Whether its workspace lives. While that cannot be known, it is wanted.
 async fn is_wanted(app: &App, id: WorkspaceId) -> Result<bool, Error> {
-    let request = pb::GetBlueprintRequest {
-        workspace_id: id.to_string(),
-    };
-    let asked = app
-        .services
-        .registry
-        .call(&provisioner(), request, |mut c, r| async move {
-            c.get_blueprint(r).await
-        })
-        .await;
-    match asked {
-        Ok(blueprint) => Ok(blueprint.status != "removed"),
-        Err(error) if error.reason() == Reason::WorkspaceNotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let known = known(app, id).await?;
+    Ok(known.is_some_and(|blueprint| !is(&blueprint.status, Status::Removed)))
 }

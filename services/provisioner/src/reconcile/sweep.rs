@@ -10,6 +10,7 @@ use candor_proto::registry::v1 as pb;
 use pb::move_workspace_request::Move;
 use uuid::Uuid;
 
+use super::step::Want;
 use super::{orphans, tell};
 use crate::app::App;
 use crate::backend::{Found, Observed};
@@ -83,7 +84,7 @@ async fn compare(app: &App, everything: &Everything) -> Result<HashSet<Uuid>, Er
         let mut due = Vec::new();
         for row in &rows {
             known.insert(row.workspace_id);
-            running += u32::from(row.want == "running" && row.called);
+            running += u32::from(wants_running(row) && row.called);
             abandoned(app, row).await?;
             let differs = everything
                 .get(row.backend.as_str())
@@ -108,7 +109,7 @@ async fn compare(app: &App, everything: &Everything) -> Result<HashSet<Uuid>, Er
 async fn abandoned(app: &App, row: &Instance) -> Result<(), Error> {
     let waited = (row.now - row.wanted_at).to_std().unwrap_or_default();
     let elsewhere = app.backend(&row.backend).is_none() && !row.settled;
-    if !elsewhere || row.want != "running" || row.called {
+    if !elsewhere || !wants_running(row) || row.called {
         return Ok(());
     }
     if waited > app.config.longest_start() + ELSEWHERE {
@@ -122,15 +123,19 @@ async fn abandoned(app: &App, row: &Instance) -> Result<(), Error> {
     Ok(())
 }
 
+fn wants_running(row: &Instance) -> bool {
+    row.desired().want == Want::Running
+}
+
 fn differs(row: &Instance, found: &[Found]) -> bool {
     let ours = found.iter().find(|one| one.workspace == row.id());
     let runs = ours.is_some_and(|one| one.observed != Observed::NotFound);
     let as_wanted = ours.is_some_and(|one| {
         matches!(&one.observed, Observed::Running { epoch, .. } if *epoch == Epoch(row.epoch))
     });
-    match row.want.as_str() {
-        "running" => !as_wanted,
-        _ => runs,
+    match row.desired().want {
+        Want::Running => !as_wanted,
+        Want::Stopped | Want::Gone(_) => runs,
     }
 }
 

@@ -4,20 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_kernel::{Error, Status, WorkspaceId};
 use candor_process::config::Secret;
-use candor_proto::registry::v1::{self as registry, Blueprint};
+use candor_proto::registry::v1::Blueprint;
 use candor_secrets::redact;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::act;
 use super::plan::{self, NoPlan};
-use super::step::{Facts, Step, Want, next};
+use super::step::{Facts, Handed, Step, Want, next};
 use crate::app::App;
 use crate::backend::{Backend, BackendError, Observed, Plan, Remove};
+use crate::blueprint::{is, known};
 use crate::environment;
-use crate::service::provisioner;
 use crate::store::instances::{self, Hold, Instance};
 use crate::store::{progress, steps};
 
@@ -39,6 +39,8 @@ pub(super) struct Turn<'a> {
     pub id: Uuid,
     /// The plan that was handed over in this turn: its token is known nowhere else.
     pub plan: Option<Plan>,
+    /// The epoch that everything was brought for in this turn.
+    pub prepared: Option<i64>,
 }
 
 /// What is known at one step.
@@ -50,9 +52,12 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    pub fn status(&self) -> &str {
-        self.blueprint
-            .map_or("removed", |seen| seen.status.as_str())
+    /// Whether this is the workspace's status; one that is not there is removed.
+    pub fn is(&self, status: Status) -> bool {
+        match self.blueprint {
+            Some(seen) => is(&seen.status, status),
+            None => status == Status::Removed,
+        }
     }
 
     /// How long the instance may take until it calls.
@@ -82,6 +87,7 @@ pub(super) async fn run(app: &Arc<App>, id: Uuid) {
         app,
         id,
         plan: None,
+        prepared: None,
     };
     for _ in 0..MOST_STEPS {
         if app.stop.is_cancelled() {
@@ -121,7 +127,7 @@ impl Turn<'_> {
             self.give_back(LONGEST_PAUSE).await;
             return Ok(false);
         };
-        let blueprint = self.blueprint().await?;
+        let blueprint = known(self.app, self.id).await?;
         let seen = Seen {
             row: &row,
             hold,
@@ -133,23 +139,6 @@ impl Turn<'_> {
             Err(flow) => flow,
         };
         self.follow(&seen, flow).await
-    }
-
-    async fn blueprint(&self) -> Result<Option<Blueprint>, Error> {
-        let request = registry::GetBlueprintRequest {
-            workspace_id: self.id.to_string(),
-        };
-        let client = &self.app.services.registry;
-        let asked = client
-            .call(&provisioner(), request, |mut c, r| async move {
-                c.get_blueprint(r).await
-            })
-            .await;
-        match asked {
-            Ok(blueprint) => Ok(Some(blueprint)),
-            Err(error) if error.reason() == Reason::WorkspaceNotFound => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// What runs; what follows from not knowing, or from what is left elsewhere.
@@ -213,14 +202,16 @@ impl Turn<'_> {
         let (row, blueprint) = (seen.row, seen.blueprint);
         let called = blueprint.is_some_and(|seen| seen.epoch == row.epoch);
         // From its start on it has its time to call; what came before has its own.
-        let since = row.started_at.filter(|_| row.handed == "started");
+        let since = row
+            .started_at
+            .filter(|_| row.desired().handed == Handed::Started);
         let waited = row.now - since.unwrap_or(row.wanted_at);
         let facts = Facts {
             called: called || row.called,
             overdue: waited.to_std().unwrap_or_default() > seen.provision_timeout(self.app),
         };
         let mut desired = row.desired();
-        if desired.want == Want::Running && seen.status() == "removed" {
+        if desired.want == Want::Running && seen.is(Status::Removed) {
             match self.newer(row).await? {
                 true => return Ok(Flow::Again),
                 // Its end was taken over by another, which has forgotten it since.
@@ -283,10 +274,10 @@ impl Turn<'_> {
             .unwrap_or_default();
         let late = waited > seen.provision_timeout(self.app);
         let wants_it = seen.row.desired().want == Want::Running;
-        if late && seen.status() == "provisioning" && wants_it {
+        if late && seen.is(Status::Provisioning) && wants_it {
             act::too_late(self, seen, why).await?;
         }
-        if !wants_it && seen.status() == "hibernating" && waited > HIBERNATES {
+        if !wants_it && seen.is(Status::Hibernating) && waited > HIBERNATES {
             act::not_hibernated(self, seen, why).await?;
         }
         let pause = pause_after(seen.row.attempts);

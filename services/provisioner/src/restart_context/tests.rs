@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use candor_peers::{ActivityClient, GrpcChannel, RegistryClient, RelayClient, local};
 use candor_process::migrate;
 use candor_process::pool::PoolSettings;
+use candor_proto::registry::v1 as registry;
 use candor_secrets::Sealer;
 use candor_testkit::postgres::{self, Postgres};
 use chrono::TimeDelta;

@@ -10,9 +10,10 @@ use candor_proto::registry::v1 as registry;
 use registry::move_workspace_request::Move;
 use tokio::time::Instant;
 
-use super::moves::{blueprint, move_workspace, moves, status, worded};
+use super::moves::{move_workspace, moves, status, worded};
 use super::{LOOK_EVERY, workspace};
 use crate::app::App;
+use crate::blueprint::blueprint;
 
 /// Longest wait for the end of its instance.
 const WITHIN: Duration = Duration::from_secs(30);

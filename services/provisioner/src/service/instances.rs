@@ -7,12 +7,12 @@ use candor_identity::Call;
 use candor_kernel::{Error, WorkspaceId};
 use candor_peers::time;
 use candor_proto::provisioner::v1 as pb;
-use candor_proto::registry::v1 as registry;
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
 
-use super::{provisioner, workspace};
+use super::workspace;
 use crate::app::App;
+use crate::blueprint::blueprint;
 use crate::store::policies::{self, Change, Policy};
 use crate::store::{Store, explain as stored};
 
@@ -147,16 +147,7 @@ fn shown(policy: Policy) -> pb::Policy {
 
 /// Not found is the registry's word.
 async fn exists(app: &App, id: WorkspaceId) -> Result<(), Error> {
-    let request = registry::GetBlueprintRequest {
-        workspace_id: id.to_string(),
-    };
-    app.services
-        .registry
-        .call(&provisioner(), request, |mut client, request| async move {
-            client.get_blueprint(request).await
-        })
-        .await
-        .map(drop)
+    blueprint(app, id).await.map(drop)
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use candor_proto::provisioner::v1 as pb;
 use candor_proto::registry::v1 as registry;
 use registry::move_workspace_request::Move;
 
-use super::moves::{blueprint, family, is, moves, own, try_move};
+use super::moves::{family, moves, own, try_move};
 use super::workspace;
 use crate::app::App;
+use crate::blueprint::{blueprint, is};
 use crate::templates::choose_template;
 
 /// Bytes of a log's end that are kept (contract/workspaces.md, "bootstrap-failed").

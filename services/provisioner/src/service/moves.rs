@@ -7,6 +7,7 @@ use registry::move_workspace_request::Move;
 
 use super::provisioner;
 use crate::app::App;
+use crate::blueprint::is;
 
 /// Those above and below; `missing` when there is no such workspace.
 pub(super) async fn family(
@@ -41,19 +42,6 @@ pub(super) fn worded(error: Error, missing: &'static str) -> Error {
         ErrorKind::NotFound => Error::new(Reason::WorkspaceNotFound, missing),
         _ => error,
     }
-}
-
-/// What an instance is made of, and how the workspace is.
-pub(super) async fn blueprint(app: &App, id: &str) -> Result<registry::Blueprint, Error> {
-    let request = registry::GetBlueprintRequest {
-        workspace_id: id.to_owned(),
-    };
-    app.services
-        .registry
-        .call(&provisioner(), request, |mut c, r| async move {
-            c.get_blueprint(r).await
-        })
-        .await
 }
 
 /// Moves one of several: 0 if somebody else was faster, or removed it.
@@ -112,9 +100,4 @@ pub(super) fn status(label: &str) -> Result<Status, Error> {
     label
         .parse()
         .map_err(|_| Error::internal(format_args!("status {label}")))
-}
-
-/// Whether a label is that of this status.
-pub(super) fn is(label: &str, status: Status) -> bool {
-    label == status.label()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use candor_identity::Call;
-use candor_kernel::{Error, Reason, WorkspaceId};
+use candor_kernel::{Error, Reason, Status, WorkspaceId};
 use candor_peers::time;
 use candor_proto::provisioner::v1 as pb;
 use candor_proto::registry::v1 as registry;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{provisioner, workspace};
 use crate::app::App;
+use crate::blueprint::is;
 use crate::files::View;
 use crate::store::{Store, files};
 use crate::templates::{Declared, SubWorkspace, Templates, unread};
@@ -28,7 +29,7 @@ pub(super) async fn expand(
 ) -> Result<pb::ExpandWorkspaceResponse, Error> {
     let id = workspace("id", &request.id)?;
     let view = View::of(&app, &call, id).await?;
-    if view.blueprint.status == "removed" {
+    if is(&view.blueprint.status, Status::Removed) {
         return Err(Error::new(Reason::WorkspaceNotFound, "workspace not found"));
     }
     let none = || Error::field("id", "no config found for workspace");
